@@ -1,0 +1,262 @@
+//! The access matrix: which claims make which role, and what each role may see. Deny by default.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+use crate::catalog::yaml::Checked;
+use crate::catalog::{self, Catalog, Dataset, Name};
+
+use super::Error;
+
+/// Rows of one answer at most, where the matrix sets no other limit.
+const ROWS_PER_REQUEST: u32 = 1000;
+
+/// Roles, as `access.yaml` states them.
+#[derive(Debug)]
+pub struct Matrix {
+    roles: Vec<Arc<Role>>,
+}
+
+/// What a caller may be.
+#[derive(Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Clients, or the house itself.
+    pub tier: Tier,
+    /// What it is for.
+    pub description: String,
+    /// Claims that make a caller this role: every one must hold.
+    pub claims: BTreeMap<String, String>,
+    grants: BTreeMap<Name, Arc<Grant>>,
+}
+
+/// Clients, or the house itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Applications of clients.
+    Client,
+    /// People and jobs of the house.
+    Internal,
+}
+
+/// What a role may see of one dataset. Masks, row rules and windows join as further fields, and go from here into the
+/// plan like these.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// For each column of the contract, whether it is visible.
+    columns: Box<[bool]>,
+    /// Rows of one answer at most.
+    pub rows_per_request: u32,
+}
+
+impl Grant {
+    /// Whether the column is visible.
+    #[must_use]
+    pub fn shows(&self, column: catalog::ColumnIndex) -> bool {
+        self.columns.get(column).copied().unwrap_or(false)
+    }
+}
+
+impl Role {
+    /// What the role may see of the dataset; `None` hides that the dataset exists.
+    #[must_use]
+    pub fn grant(&self, dataset: &str) -> Option<&Arc<Grant>> {
+        self.grants.get(dataset)
+    }
+
+    fn is_claimed_by(&self, claims: &Map<String, Value>) -> bool {
+        self.claims.iter().all(|(claim, expected)| match claims.get(claim) {
+            Some(Value::String(text)) => text == expected,
+            Some(Value::Array(items)) => items.iter().any(|item| item == expected.as_str()),
+            _ => false,
+        })
+    }
+}
+
+impl Matrix {
+    /// Reads `access.yaml` in the catalog's folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with every fault in it.
+    pub fn load(folder: &Path, catalog: &Catalog) -> Result<Self, catalog::Error> {
+        let path = folder.join("access.yaml");
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| catalog::Error::Unreadable { path: path.clone(), source })?;
+        Self::compile(&path, &text, catalog)
+    }
+
+    /// Compiles a matrix from its text.
+    ///
+    /// # Errors
+    /// With every fault in it.
+    pub fn compile(path: &Path, text: &str, catalog: &Catalog) -> Result<Self, catalog::Error> {
+        let mut checked = Checked::new(path, text);
+        let form: Option<MatrixForm> = checked.read();
+        let roles = form.map_or_else(Vec::new, |form| roles(&form, catalog, &mut checked));
+        if checked.faults.is_empty() {
+            Ok(Self { roles: roles.into_iter().map(Arc::new).collect() })
+        } else {
+            Err(catalog::Error::Faults(checked.faults))
+        }
+    }
+
+    /// Every role, in the order of the file.
+    pub fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
+        self.roles.iter()
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.iter().find(|role| role.name == name)
+    }
+
+    /// The one role that the claims make.
+    ///
+    /// # Errors
+    /// When they make none, or more than one: which of two rights holds must never be a matter of order.
+    pub fn role_of(&self, claims: &Map<String, Value>) -> Result<&Arc<Role>, Error> {
+        let mut claimed = self.roles.iter().filter(|role| role.is_claimed_by(claims));
+        match (claimed.next(), claimed.next()) {
+            (Some(role), None) => Ok(role),
+            (None, _) => Err(Error::NoRole),
+            (Some(one), Some(other)) => Err(Error::TwoRoles { one: one.name.clone(), other: other.name.clone() }),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MatrixForm {
+    roles: Vec<RoleForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleForm {
+    name: Spanned<String>,
+    tier: Tier,
+    #[serde(default)]
+    description: String,
+    claims: Spanned<BTreeMap<String, String>>,
+    rows_per_request: Option<Spanned<u32>>,
+    #[serde(default)]
+    datasets: BTreeMap<String, Spanned<GrantForm>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantForm {
+    columns: ColumnsForm,
+    rows_per_request: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ColumnsForm {
+    Word(Spanned<String>),
+    List(Vec<Spanned<String>>),
+    AllBut(AllButForm),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllButForm {
+    all_but: Vec<Spanned<String>>,
+}
+
+fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec<Role> {
+    let mut roles: Vec<Role> = Vec::with_capacity(form.roles.len());
+    for form in &form.roles {
+        let name = &form.name.value;
+        if roles.iter().any(|role| role.name == *name) {
+            checked.at(form.name.referenced, format_args!("a second role {name}"));
+        }
+        if form.claims.value.is_empty() {
+            checked
+                .at(form.claims.referenced, "expected at least one claim: without one, every token would be this role");
+        }
+        let limit = rows_limit(form.rows_per_request.as_ref(), ROWS_PER_REQUEST, checked);
+        let mut grants = BTreeMap::new();
+        for (dataset, grant_form) in &form.datasets {
+            let Some(dataset) = catalog.get(dataset) else {
+                let names: Vec<&str> = catalog.iter().map(|dataset| dataset.name.as_str()).collect();
+                let expected = format!("no dataset {dataset:?}: expected one of {}", names.join(", "));
+                checked.at(grant_form.referenced, expected);
+                continue;
+            };
+            if let Some(grant) = grant(grant_form, limit, dataset, checked) {
+                grants.insert(dataset.name.clone(), Arc::new(grant));
+            }
+        }
+        roles.push(Role {
+            name: name.clone(),
+            tier: form.tier,
+            description: form.description.trim().to_owned(),
+            claims: form.claims.value.clone(),
+            grants,
+        });
+    }
+    roles
+}
+
+fn grant(form: &Spanned<GrantForm>, role_limit: u32, dataset: &Dataset, checked: &mut Checked<'_>) -> Option<Grant> {
+    let columns = match &form.value.columns {
+        ColumnsForm::Word(word) if word.value == "all" => vec![true; dataset.columns.len()],
+        ColumnsForm::Word(word) => {
+            let found = &word.value;
+            checked
+                .at(word.referenced, format_args!("{found:?}: expected all, a list of columns, or {{all_but: […]}}"));
+            return None;
+        }
+        ColumnsForm::List(names) => marked(names, true, dataset, checked),
+        ColumnsForm::AllBut(form) => marked(&form.all_but, false, dataset, checked),
+    };
+    let point_in_time = dataset.point_in_time.iter().map(|revision| revision.known_at);
+    let carried = dataset.primary_key.iter().copied().chain(dataset.time).chain(point_in_time);
+    for column in carried.filter(|column| !columns[*column]) {
+        let name = &dataset.columns[column].name;
+        checked.at(form.referenced, format_args!("{name} must be granted: cursors carry key, time and known_at"));
+    }
+    let rows_per_request = rows_limit(form.value.rows_per_request.as_ref(), role_limit, checked);
+    if let Some(limit) = &form.value.rows_per_request
+        && limit.value > role_limit
+    {
+        checked.at(limit.referenced, format_args!("more than the role's own {role_limit}"));
+    }
+    Some(Grant { columns: columns.into(), rows_per_request })
+}
+
+/// For each column of the contract, whether it is visible: the named ones are `visible`, the others are not so.
+fn marked(names: &[Spanned<String>], visible: bool, dataset: &Dataset, checked: &mut Checked<'_>) -> Vec<bool> {
+    let mut columns = vec![!visible; dataset.columns.len()];
+    for name in names {
+        if let Some(column) = dataset.column(&name.value) {
+            columns[column] = visible;
+        } else {
+            let known: Vec<&str> = dataset.columns.iter().map(|column| column.name.as_str()).collect();
+            let found = &name.value;
+            let expected = format!("{} has no column {found:?}: expected one of {}", dataset.name, known.join(", "));
+            checked.at(name.referenced, expected);
+        }
+    }
+    columns
+}
+
+fn rows_limit(form: Option<&Spanned<u32>>, otherwise: u32, checked: &mut Checked<'_>) -> u32 {
+    match form {
+        Some(limit) if limit.value == 0 => {
+            checked.at(limit.referenced, "expected at least 1");
+            otherwise
+        }
+        Some(limit) => limit.value,
+        None => otherwise,
+    }
+}

@@ -1,0 +1,85 @@
+//! The caller of one request.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{Error, Keys, Matrix, Reason, Role};
+
+/// Longer than any honest access token; the head's own limit is the other bound.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// A token's claims, all of them believed.
+pub type Claims = Map<String, Value>;
+
+/// A caller whose token was believed and whose claims make one role.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The token's `sub`.
+    pub subject: Arc<str>,
+    /// What the caller is.
+    pub role: Arc<Role>,
+}
+
+impl Principal {
+    /// Believes the `Authorization` headers of a request, or says why not.
+    ///
+    /// # Errors
+    /// When there is no credential, more than one, one that is not believed, or one whose claims do not make exactly
+    /// one role.
+    pub fn authenticate<'h>(
+        mut headers: impl Iterator<Item = &'h [u8]>,
+        keys: &Keys,
+        matrix: &Matrix,
+    ) -> Result<Self, Error> {
+        let header = headers.next().ok_or(Error::Missing)?;
+        if headers.next().is_some() {
+            return Err(Error::Malformed);
+        }
+        let claims = keys.verify(bearer(header)?).map_err(Error::Invalid)?;
+        let role = Arc::clone(matrix.role_of(&claims)?);
+        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().into();
+        Ok(Self { subject, role })
+    }
+}
+
+/// The token of an `Authorization: Bearer` header. The scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(header: &[u8]) -> Result<&str, Error> {
+    let text = std::str::from_utf8(header).map_err(|_| Error::Malformed)?;
+    let (scheme, token) = text.trim().split_once(' ').ok_or(Error::Malformed)?;
+    let token = token.trim_start_matches(' ');
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        // Another scheme is no credential for us: the answer is a challenge.
+        return Err(Error::Missing);
+    }
+    if token.is_empty() || token.bytes().any(|b| b.is_ascii_whitespace() || b == b',') {
+        return Err(Error::Malformed);
+    }
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Error::Invalid(Reason::Length));
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_header_is_read_as_rfc_6750_writes_it() {
+        let cases: [(&str, Result<&str, Error>); 9] = [
+            ("Bearer abc", Ok("abc")),
+            ("bearer abc", Ok("abc")),
+            ("BEARER  abc", Ok("abc")),
+            ("Basic abc", Err(Error::Missing)),
+            ("Bearer", Err(Error::Malformed)),
+            ("Bearer ", Err(Error::Malformed)),
+            ("Bearer a b", Err(Error::Malformed)),
+            ("Bearer a, Bearer b", Err(Error::Malformed)),
+            ("abc", Err(Error::Malformed)),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(bearer(header.as_bytes()), expected, "{header}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! From file and environment to a checked [`Config`].
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{Auth, Config, Error};
+
+/// Keys from the environment begin so.
+const PREFIX: &str = "MARTELLO__";
+
+/// RFC 7518, 3.2: an HMAC key is at least as long as the hash.
+const SECRET_BYTES_MIN: usize = 32;
+
+/// RFC 8725 practice: clocks that differ more than this are a fault to mend, not to forgive.
+const LEEWAY_SECONDS_MAX: u64 = 60;
+
+/// Reads the file where there is one, then the environment, then checks the whole.
+///
+/// # Errors
+/// With the file, variable or key at fault and what was expected.
+pub fn load(file: Option<&Path>) -> Result<Config, Error> {
+    let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
+    load_from(file, variables.collect())
+}
+
+fn load_from(file: Option<&Path>, mut variables: Vec<(String, String)>) -> Result<Config, Error> {
+    let mut value = Value::Object(Map::new());
+    if let Some(path) = file {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        // Read once as typed, for errors with a line, and once as values, for the environment to lie over.
+        let fault = |error: serde_saphyr::Error| Error::File { path: path.to_owned(), fault: error.to_string() };
+        serde_saphyr::from_str::<Config>(&text).map_err(fault)?;
+        value = serde_saphyr::from_str(&text).map_err(fault)?;
+    }
+    variables.sort();
+    for (name, text) in variables {
+        value = overlay(value, &name, &text)?;
+    }
+    let config: Config = serde_json::from_value(value)
+        .map_err(|error| Error::Value { key: "the configuration".into(), expected: error.to_string() })?;
+    check(config)
+}
+
+/// Lays one variable over the values: as text where that is what the key takes, else as the number, flag or list that
+/// the text spells.
+fn overlay(value: Value, name: &str, text: &str) -> Result<Value, Error> {
+    let keys: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+    let spelled = serde_saphyr::from_str::<Value>(text).unwrap_or(Value::Null);
+    let list = Value::Array(text.split(',').map(|item| Value::from(item.trim())).collect());
+    let mut refusal = None;
+    for candidate in [Value::from(text), spelled, list] {
+        let mut laid = value.clone();
+        let Some(place) = place(&mut laid, &keys) else { break };
+        *place = candidate;
+        match serde_json::from_value::<Config>(laid.clone()) {
+            Ok(_) => return Ok(laid),
+            Err(error) => refusal = refusal.or(Some(error.to_string())),
+        }
+    }
+    let expected = refusal.unwrap_or_else(|| "a key of martello.yaml, its parts joined by two underscores".into());
+    Err(Error::Variable { name: name.into(), expected })
+}
+
+fn place<'v>(value: &'v mut Value, keys: &[String]) -> Option<&'v mut Value> {
+    let mut at = value;
+    for key in keys {
+        if key.is_empty() {
+            return None;
+        }
+        if !at.is_object() {
+            *at = Value::Object(Map::new());
+        }
+        at = at.as_object_mut()?.entry(key.clone()).or_insert(Value::Null);
+    }
+    Some(at)
+}
+
+/// Resolves secrets and refuses what cannot work.
+fn check(mut config: Config) -> Result<Config, Error> {
+    let refuse = |key: &str, expected: &str| Err(Error::Value { key: key.into(), expected: expected.into() });
+
+    for (name, source) in &mut config.sources {
+        source.url = source.url.resolve()?;
+        let url = source.url.expose();
+        if !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+            let expected = "expected a URL that begins with postgres:// or sqlite:";
+            return refuse(&format!("sources.{name}.url"), expected);
+        }
+        if source.connections_max == 0 {
+            return refuse(&format!("sources.{name}.connections_max"), "expected at least 1");
+        }
+        if source.statement_timeout.is_zero() {
+            return refuse(
+                &format!("sources.{name}.statement_timeout"),
+                "expected more than 0: it is what ends a statement",
+            );
+        }
+    }
+    for (key, secret) in [("auth.hs256", &mut config.auth.hs256), ("paging.cursor_key", &mut config.paging.cursor_key)]
+    {
+        if let Some(secret) = secret {
+            *secret = secret.resolve()?;
+            if secret.expose().len() < SECRET_BYTES_MIN {
+                return refuse(key, "expected at least 32 bytes");
+            }
+        }
+    }
+    let Auth { issuer, audience, token_types, leeway, jwks, .. } = &config.auth;
+    if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
+        return refuse("auth", "expected issuer, audience and token_types that are not empty");
+    }
+    if leeway.as_secs() > LEEWAY_SECONDS_MAX {
+        return refuse("auth.leeway", "expected at most 60s");
+    }
+    if let Some(jwks) = jwks {
+        if jwks.file.is_some() == jwks.url.is_some() {
+            return refuse("auth.jwks", "expected exactly one of file and url");
+        }
+        if jwks.algorithms.is_empty() {
+            return refuse("auth.jwks.algorithms", "expected at least one");
+        }
+        if let Some(url) = &jwks.url
+            && !(url.starts_with("https://") || is_loopback(url))
+        {
+            return refuse("auth.jwks.url", "expected https:// (http:// only on a loopback address)");
+        }
+    }
+    for (key, tls) in [("http.tls", &config.http.tls), ("admin.tls", &config.admin.tls)] {
+        for path in tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
+            if !path.is_file() {
+                return refuse(key, &format!("no file {}", path.display()));
+            }
+        }
+    }
+    if config.http.connections_max == 0 {
+        return refuse("http.connections_max", "expected at least 1");
+    }
+    Ok(config)
+}
+
+fn is_loopback(url: &str) -> bool {
+    ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+        .iter()
+        .any(|host| url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(text.as_bytes()).expect("written");
+        load_from(Some(file.path()), variables.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect())
+    }
+
+    #[test]
+    fn the_environment_lies_over_the_file() {
+        let config = read(
+            "http: {connections_max: 5}\nsources: {marts: {url: 'sqlite:a'}}\n",
+            &[
+                ("MARTELLO__HTTP__CONNECTIONS_MAX", "7"),
+                ("MARTELLO__HTTP__CORS_ORIGINS", "https://a.example,https://b.example"),
+                ("MARTELLO__SOURCES__MARTS__URL", "postgres://h/d"),
+                ("MARTELLO__AUTH__HS256", "00000000000000000000000000000001"),
+            ],
+        )
+        .expect("a configuration");
+        assert_eq!(config.http.connections_max, 7);
+        assert_eq!(config.http.cors_origins, ["https://a.example", "https://b.example"]);
+        assert_eq!(config.sources["marts"].url.expose(), "postgres://h/d");
+        assert_eq!(config.auth.hs256.expect("a secret").expose(), "00000000000000000000000000000001");
+    }
+
+    #[test]
+    fn a_fault_names_its_key_and_place() {
+        let cases: [(&str, &[(&str, &str)], &str); 6] = [
+            ("http:\n  lisen: x\n", &[], "lisen"),
+            ("http:\n  head_timeout: soon\n", &[], "soon"),
+            ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),
+            ("", &[("MARTELLO__HTTP__HEAD_TIMEOUT", "soon")], "MARTELLO__HTTP__HEAD_TIMEOUT"),
+            ("auth: {hs256: short}", &[], "auth.hs256"),
+            ("sources: {marts: {url: 'mysql://x'}}", &[], "sources.marts.url"),
+        ];
+        for (text, variables, named) in cases {
+            let error = read(text, variables).expect_err(text).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let config = read("auth: {hs256: 'a very secret text of 32 bytes or more'}", &[]).expect("a configuration");
+        let shown = format!("{config:?} {}", serde_json::to_string(&config).expect("JSON"));
+        assert!(shown.contains("***") && !shown.contains("very secret"), "{shown}");
+    }
+}

@@ -1,0 +1,316 @@
+//! The configuration: `martello.yaml`, then the environment, read as typed and checked whole.
+//!
+//! `MARTELLO__HTTP__LISTEN=0.0.0.0:8080` sets `http.listen`: two underscores part the keys. Nothing else in Martello
+//! reads the environment.
+
+mod load;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::load;
+pub use secret::{Kept, Secret};
+
+/// Everything an operator may set. Each field says its default.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The folder of contracts and the access matrix. `catalog`.
+    pub catalog: PathBuf,
+    /// The public listener.
+    pub http: Http,
+    /// The listener for probes and metrics, never public.
+    pub admin: Admin,
+    /// Named sources, as contracts name them. At least one.
+    pub sources: BTreeMap<String, Source>,
+    /// Who may call.
+    pub auth: Auth,
+    /// Pages.
+    pub paging: Paging,
+    /// Logs.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            catalog: "catalog".into(),
+            http: Http::default(),
+            admin: Admin::default(),
+            sources: BTreeMap::new(),
+            auth: Auth::default(),
+            paging: Paging::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// The public listener and its limits.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Where it listens. `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// How clients reach it, for absolute links. Links are relative without it.
+    pub public_url: Option<String>,
+    /// TLS; plain HTTP without it, as behind a balancer.
+    pub tls: Option<Tls>,
+    /// Open connections at most; more wait in the backlog. 10000.
+    pub connections_max: usize,
+    /// A request's head must have arrived within so long. `10s`.
+    #[serde(with = "crate::clock::text")]
+    pub head_timeout: Duration,
+    /// A request's body must have arrived within so long. `10s`.
+    #[serde(with = "crate::clock::text")]
+    pub body_timeout: Duration,
+    /// An answer must have begun within so long, or the client hears 504. `10s`.
+    #[serde(with = "crate::clock::text")]
+    pub request_timeout: Duration,
+    /// Bytes of a request's head at most. 16384.
+    pub head_bytes_max: usize,
+    /// Bytes of a request's target (path and query) at most. 8192.
+    pub target_bytes_max: usize,
+    /// Bytes of a request's body at most. 65536.
+    pub body_bytes_max: usize,
+    /// After SIGTERM, requests under way may take so long. `10s`.
+    #[serde(with = "crate::clock::text")]
+    pub drain_timeout: Duration,
+    /// Origins of browsers that may call, exactly as browsers send them. None.
+    pub cors_origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            tls: None,
+            connections_max: 10_000,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            head_bytes_max: 16 * 1024,
+            target_bytes_max: 8 * 1024,
+            body_bytes_max: 64 * 1024,
+            drain_timeout: Duration::from_secs(10),
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Where it listens. `127.0.0.1:9090`.
+    pub listen: SocketAddr,
+    /// TLS; plain HTTP without it.
+    pub tls: Option<Tls>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), tls: None }
+    }
+}
+
+/// One database that holds marts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `postgres://user:password@host/database?sslmode=verify-full` or `sqlite:path/to/file.sqlite`.
+    pub url: Secret,
+    /// Connections at most. 16.
+    #[serde(default = "connections_max")]
+    pub connections_max: u32,
+    /// Requests that may wait for a connection; one more hears 503 at once. 256.
+    #[serde(default = "waiting_max")]
+    pub waiting_max: usize,
+    /// How long a request waits for a connection before it hears 503. `1s`.
+    #[serde(default = "acquire_timeout", with = "crate::clock::text")]
+    pub acquire_timeout: Duration,
+    /// How long a statement may run. `5s`.
+    #[serde(default = "statement_timeout", with = "crate::clock::text")]
+    pub statement_timeout: Duration,
+}
+
+fn connections_max() -> u32 {
+    16
+}
+
+fn waiting_max() -> usize {
+    256
+}
+
+fn acquire_timeout() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn statement_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+impl Source {
+    /// A source at that URL, with every default.
+    #[must_use]
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: Secret::from(url.into()),
+            connections_max: connections_max(),
+            waiting_max: waiting_max(),
+            acquire_timeout: acquire_timeout(),
+            statement_timeout: statement_timeout(),
+        }
+    }
+}
+
+/// Which tokens are believed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// The `iss` of every token. `martello`.
+    pub issuer: String,
+    /// The `aud` that a token must name. `martello`.
+    pub audience: String,
+    /// The `typ` that a token may have (RFC 9068 asks for `at+jwt`). `[at+jwt]`.
+    pub token_types: Vec<String>,
+    /// Clock skew that is forgiven, 60 s at most. `30s`.
+    #[serde(with = "crate::clock::text")]
+    pub leeway: Duration,
+    /// A shared secret of at least 32 bytes for HS256: development, and `martello token mint`.
+    pub hs256: Option<Secret>,
+    /// Public keys of an identity provider.
+    pub jwks: Option<Jwks>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            issuer: "martello".into(),
+            audience: "martello".into(),
+            token_types: vec!["at+jwt".into()],
+            leeway: Duration::from_secs(30),
+            hs256: None,
+            jwks: None,
+        }
+    }
+}
+
+/// A JSON Web Key Set (RFC 7517), from a file or a URL.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwks {
+    /// A file, read again whenever it changes.
+    pub file: Option<PathBuf>,
+    /// An https URL (http only on a loopback address).
+    pub url: Option<String>,
+    /// Algorithms that its keys may use. `[RS256, ES256, EdDSA]`.
+    #[serde(default = "algorithms")]
+    pub algorithms: Vec<String>,
+    /// How often the set is read again. `5m`.
+    #[serde(default = "refresh", with = "crate::clock::text")]
+    pub refresh: Duration,
+    /// An unknown key id asks for the set at most this often. `10s`.
+    #[serde(default = "refetch", with = "crate::clock::text")]
+    pub refetch: Duration,
+}
+
+fn algorithms() -> Vec<String> {
+    ["RS256", "ES256", "EdDSA"].map(Into::into).into()
+}
+
+fn refresh() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn refetch() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// How pages are walked.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paging {
+    /// Signs cursors; at least 32 bytes, the same for all instances. Without it each start makes its own, and cursors
+    /// end with the process.
+    pub cursor_key: Option<Secret>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `json`, or `text` for people. `json`.
+    pub format: LogFormat,
+    /// A level or a filter such as `info,sqlx=warn`. `info`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, level: "info".into() }
+    }
+}
+
+/// A log line's form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("read {}", path.display())]
+    Unreadable {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is at fault.
+    #[error("accept {}: {fault}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what was expected.
+        fault: String,
+    },
+    /// A variable of the environment is at fault.
+    #[error("accept {name} of the environment: {expected}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A value contradicts another or a limit.
+    #[error("accept {key}: {expected}")]
+    Value {
+        /// The key, dotted.
+        key: String,
+        /// What was expected.
+        expected: String,
+    },
+}

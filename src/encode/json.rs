@@ -1,0 +1,253 @@
+//! Rows as JSON, straight from the arrays: exact digits, no value tree in between.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, Field, TimeUnit};
+
+use super::{Error, write_date, write_decimal, write_timestamp};
+
+/// How numbers that a double cannot hold are written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Numbers {
+    /// As JSON numbers with all their digits.
+    #[default]
+    Exact,
+    /// int64 and decimals as strings, for readers that would round them.
+    Text,
+}
+
+/// A page: `{"data":[…],"page":…,"meta":…}`. `page` and `meta` are JSON texts.
+///
+/// # Errors
+/// When a column is of a type that no contract has.
+pub fn page(batches: &[RecordBatch], numbers: Numbers, page: &str, meta: &str) -> Result<Vec<u8>, Error> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let columns = batches.first().map_or(0, RecordBatch::num_columns);
+    // About what a row of prices takes; growing doubles it at worst.
+    let mut out = Vec::with_capacity(256 + rows * columns * 24);
+    out.extend_from_slice(b"{\"data\":[");
+    let mut first = true;
+    for batch in batches {
+        let cells = cells(batch, numbers)?;
+        for row in 0..batch.num_rows() {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            write_row(&cells, row, &mut out);
+        }
+    }
+    out.extend_from_slice(b"],\"page\":");
+    out.extend_from_slice(page.as_bytes());
+    out.extend_from_slice(b",\"meta\":");
+    out.extend_from_slice(meta.as_bytes());
+    out.push(b'}');
+    Ok(out)
+}
+
+/// One row: `{"data":{…},"meta":…}`.
+///
+/// # Errors
+/// When a column is of a type that no contract has.
+pub fn one(batch: &RecordBatch, numbers: Numbers, meta: &str) -> Result<Vec<u8>, Error> {
+    let mut out = b"{\"data\":".to_vec();
+    write_row(&cells(batch, numbers)?, 0, &mut out);
+    out.extend_from_slice(b",\"meta\":");
+    out.extend_from_slice(meta.as_bytes());
+    out.push(b'}');
+    Ok(out)
+}
+
+/// A column that is ready to be written: its key with quotes and colon, and its typed array.
+struct Cells<'b> {
+    key: Vec<u8>,
+    array: &'b ArrayRef,
+    values: Values<'b>,
+    quoted: bool,
+}
+
+enum Values<'b> {
+    Bool(&'b BooleanArray),
+    Int32(&'b Int32Array),
+    Int64(&'b Int64Array),
+    Float64(&'b Float64Array),
+    Decimal(&'b Decimal128Array, u8),
+    Text(&'b StringArray),
+    Json(&'b StringArray),
+    Date(&'b Date32Array),
+    Timestamp(&'b TimestampMicrosecondArray),
+    List(&'b ListArray),
+}
+
+fn cells(batch: &RecordBatch, numbers: Numbers) -> Result<Vec<Cells<'_>>, Error> {
+    let schema = batch.schema_ref();
+    schema.fields().iter().zip(batch.columns()).map(|(field, array)| cell(field, array, numbers)).collect()
+}
+
+fn cell<'b>(field: &Field, array: &'b ArrayRef, numbers: Numbers) -> Result<Cells<'b>, Error> {
+    let values = match field.data_type() {
+        DataType::Boolean => Values::Bool(array.as_boolean()),
+        DataType::Int32 => Values::Int32(array.as_primitive::<Int32Type>()),
+        DataType::Int64 => Values::Int64(array.as_primitive::<Int64Type>()),
+        DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>()),
+        DataType::Decimal128(_, scale) => Values::Decimal(array.as_primitive::<Decimal128Type>(), scale.unsigned_abs()),
+        DataType::Utf8 if field.extension_type_name() == Some("arrow.json") => Values::Json(array.as_string()),
+        DataType::Utf8 => Values::Text(array.as_string()),
+        DataType::Date32 => Values::Date(array.as_primitive::<Date32Type>()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>())
+        }
+        DataType::List(item) if *item.data_type() == DataType::Utf8 => Values::List(array.as_list()),
+        other => return Err(Error::Type(other.clone())),
+    };
+    let mut key = Vec::with_capacity(field.name().len() + 3);
+    write_text(field.name(), &mut key);
+    key.push(b':');
+    let quoted = numbers == Numbers::Text && matches!(values, Values::Int64(_) | Values::Decimal(..));
+    Ok(Cells { key, array, values, quoted })
+}
+
+fn write_row(cells: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, cell) in cells.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&cell.key);
+        if cell.array.is_null(row) {
+            out.extend_from_slice(b"null");
+            continue;
+        }
+        if cell.quoted {
+            out.push(b'"');
+        }
+        cell.values.write(row, out);
+        if cell.quoted {
+            out.push(b'"');
+        }
+    }
+    out.push(b'}');
+}
+
+impl Values<'_> {
+    fn write(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Bool(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
+            Self::Int32(array) => out.extend_from_slice(itoa::Buffer::new().format(array.value(row)).as_bytes()),
+            Self::Int64(array) => out.extend_from_slice(itoa::Buffer::new().format(array.value(row)).as_bytes()),
+            Self::Float64(array) => write_float(array.value(row), out),
+            Self::Decimal(array, scale) => write_decimal(array.value(row), *scale, out),
+            Self::Text(array) => write_text(array.value(row), out),
+            Self::Json(array) => out.extend_from_slice(array.value(row).as_bytes()),
+            Self::Date(array) => {
+                out.push(b'"');
+                write_date(array.value(row), out);
+                out.push(b'"');
+            }
+            Self::Timestamp(array) => {
+                out.push(b'"');
+                write_timestamp(array.value(row), out);
+                out.push(b'"');
+            }
+            Self::List(array) => {
+                out.push(b'[');
+                let items = array.value(row);
+                for (index, item) in items.as_string::<i32>().iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    write_text(item.unwrap_or_default(), out);
+                }
+                out.push(b']');
+            }
+        }
+    }
+}
+
+/// The shortest digits that read back as the same double; JSON knows no NaN and no infinity, so they are null.
+fn write_float(float: f64, out: &mut Vec<u8>) {
+    if float.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(float).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+/// A JSON string. Only what RFC 8259 demands is escaped.
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        let escape: Option<u8> = match byte {
+            b'"' => Some(b'"'),
+            b'\\' => Some(b'\\'),
+            b'\n' => Some(b'n'),
+            b'\r' => Some(b'r'),
+            b'\t' => Some(b't'),
+            0..=0x1F => None,
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[plain..index]);
+        plain = index + 1;
+        match escape {
+            Some(letter) => out.extend_from_slice(&[b'\\', letter]),
+            None => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[plain..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    proptest! {
+        #[test]
+        fn texts_read_back(text: String) {
+            let mut out = Vec::new();
+            write_text(&text, &mut out);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("JSON"), text);
+        }
+
+        #[test]
+        fn floats_read_back_or_are_null(float: f64) {
+            let mut out = Vec::new();
+            write_float(float, &mut out);
+            let read: Option<f64> = serde_json::from_slice(&out).expect("JSON");
+            prop_assert_eq!(read.map(f64::to_bits), Some(float.to_bits()).filter(|_| float.is_finite()));
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_as_numbers_and_as_text() {
+        let int: ArrayRef = Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None]));
+        let decimal =
+            Decimal128Array::from(vec![10_i128.pow(38) - 1, -5]).with_precision_and_scale(38, 2).expect("a type");
+        let decimal: ArrayRef = Arc::new(decimal);
+        let batch = RecordBatch::try_from_iter([("i", int), ("d", decimal)]).expect("a batch");
+        let exact = page(&[batch.clone()], Numbers::Exact, "1", "2").expect("a page");
+        let text = page(&[batch], Numbers::Text, "1", "2").expect("a page");
+        let widest = format!("{}.99", "9".repeat(36));
+        assert_eq!(
+            String::from_utf8(exact).expect("UTF-8"),
+            format!(r#"{{"data":[{{"i":9007199254740993,"d":{widest}}},{{"i":null,"d":-0.05}}],"page":1,"meta":2}}"#)
+        );
+        assert_eq!(
+            String::from_utf8(text).expect("UTF-8"),
+            format!(
+                r#"{{"data":[{{"i":"9007199254740993","d":"{widest}"}},{{"i":null,"d":"-0.05"}}],"page":1,"meta":2}}"#
+            )
+        );
+    }
+}

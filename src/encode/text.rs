@@ -1,0 +1,121 @@
+//! The text forms of values, the same in every format: fixed, so that equal rows have equal bytes.
+
+/// Writes a decimal with all digits of its scale: `15` at scale 2 is `0.15`.
+pub fn write_decimal(digits: i128, scale: u8, out: &mut Vec<u8>) {
+    if digits < 0 {
+        out.push(b'-');
+    }
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(digits.unsigned_abs()).as_bytes();
+    let scale = usize::from(scale);
+    if scale == 0 {
+        out.extend_from_slice(text);
+    } else if text.len() > scale {
+        let (whole, fraction) = text.split_at(text.len() - scale);
+        out.extend_from_slice(whole);
+        out.push(b'.');
+        out.extend_from_slice(fraction);
+    } else {
+        out.extend_from_slice(b"0.");
+        out.resize(out.len() + scale - text.len(), b'0');
+        out.extend_from_slice(text);
+    }
+}
+
+/// Writes the ISO form of days since 1970-01-01.
+///
+/// The civil date is computed with integers only, by the era method (400 years have 146,097 days, and a year that
+/// begins in March has its leap day last).
+pub fn write_date(days: i32, out: &mut Vec<u8>) {
+    let days = i64::from(days) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    if year < 0 {
+        out.push(b'-');
+    }
+    digits(year.unsigned_abs(), 4, out);
+    out.push(b'-');
+    digits(month.unsigned_abs(), 2, out);
+    out.push(b'-');
+    digits(day.unsigned_abs(), 2, out);
+}
+
+/// Writes the RFC 3339 form in UTC of microseconds since 1970-01-01T00:00:00Z; a fraction only where there is one, then
+/// with six digits.
+pub fn write_timestamp(micros: i64, out: &mut Vec<u8>) {
+    const DAY: i64 = 86_400_000_000;
+    // Fewer than 2^63 / DAY days fit an i32.
+    write_date(i32::try_from(micros.div_euclid(DAY)).unwrap_or(i32::MAX), out);
+    let of_day = micros.rem_euclid(DAY).unsigned_abs();
+    let seconds = of_day / 1_000_000;
+    out.push(b'T');
+    digits(seconds / 3600, 2, out);
+    out.push(b':');
+    digits(seconds / 60 % 60, 2, out);
+    out.push(b':');
+    digits(seconds % 60, 2, out);
+    let fraction = of_day % 1_000_000;
+    if fraction > 0 {
+        out.push(b'.');
+        digits(fraction, 6, out);
+    }
+    out.push(b'Z');
+}
+
+/// Writes a number with leading zeros up to a width.
+fn digits(number: u64, width: usize, out: &mut Vec<u8>) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(number).as_bytes();
+    out.resize(out.len() + width.saturating_sub(text.len()), b'0');
+    out.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn decimals_show_every_digit_of_their_scale() {
+        let cases = [
+            (15, 2, "0.15"),
+            (-15, 2, "-0.15"),
+            (0, 4, "0.0000"),
+            (1500, 2, "15.00"),
+            (7, 0, "7"),
+            (-1, 6, "-0.000001"),
+        ];
+        for (digits, scale, expected) in cases {
+            assert_eq!(text(|out| write_decimal(digits, scale, out)), expected);
+        }
+        let widest = 10_i128.pow(38) - 1;
+        assert_eq!(text(|out| write_decimal(widest, 38, out)), format!("0.{}", "9".repeat(38)));
+    }
+
+    proptest! {
+        #[test]
+        fn dates_are_those_of_the_calendar(days in -719_162_i32..2_932_897) {
+            let date = jiff::civil::Date::constant(1970, 1, 1) + jiff::Span::new().days(days);
+            prop_assert_eq!(text(|out| write_date(days, out)), date.to_string());
+        }
+
+        #[test]
+        fn timestamps_are_those_of_rfc_3339(micros in -62_135_596_800_000_000_i64..253_402_300_800_000_000) {
+            let written = text(|out| write_timestamp(micros, out));
+            let read: jiff::Timestamp = written.parse().expect("RFC 3339");
+            prop_assert_eq!(read.as_microsecond(), micros);
+        }
+    }
+}

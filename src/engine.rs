@@ -1,0 +1,145 @@
+//! Answers plans: from the source to encoded bytes. The one place where plan, source and encoding meet.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use serde_json::json;
+
+use crate::auth::{Matrix, Principal};
+use crate::catalog::Catalog;
+use crate::encode::{self, MediaType, Numbers};
+use crate::plan::{self, Plan};
+use crate::query::{Cursor, CursorKey, Query};
+use crate::source::{self, Sources};
+
+/// Everything that answers questions.
+pub struct Engine {
+    /// What is served.
+    pub catalog: Arc<Catalog>,
+    /// To whom.
+    pub matrix: Arc<Matrix>,
+    /// From where.
+    pub sources: Sources,
+    /// Signs pages' cursors.
+    pub cursors: CursorKey,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Representation {
+    /// As what.
+    pub media_type: MediaType,
+    /// With which numbers.
+    pub numbers: Numbers,
+}
+
+/// An encoded answer.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The bytes.
+    pub body: Bytes,
+    /// Rows in it.
+    pub rows: usize,
+    /// Where the next page begins, when there is one.
+    pub next: Option<Cursor>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No row has the key.
+    #[error("find a row with that key")]
+    NoRow,
+    /// The source does not answer.
+    #[error("ask source {name:?}")]
+    Source {
+        /// Which one.
+        name: String,
+        /// Why.
+        #[source]
+        source: source::Error,
+    },
+    /// The rows cannot be cut to the answer.
+    #[error("cut the rows to the answer")]
+    Batch(#[source] ArrowError),
+    /// The rows cannot be encoded.
+    #[error("encode the rows")]
+    Encode(#[source] encode::Error),
+}
+
+impl Engine {
+    /// Plans a question for a caller.
+    ///
+    /// # Errors
+    /// Whatever makes it unanswerable.
+    pub fn plan(&self, query: &Query, principal: &Principal) -> Result<Plan, plan::Error> {
+        plan::plan(query, &self.catalog, principal, &self.cursors)
+    }
+
+    /// Answers a plan.
+    ///
+    /// # Errors
+    /// When the source does not answer, or no row has the key that was asked for.
+    pub async fn answer(&self, plan: &Plan, representation: Representation) -> Result<Entry, Error> {
+        let failed = |source| Error::Source { name: plan.source().to_string(), source };
+        let source = self.sources.get(plan.source()).map_err(failed)?;
+        let batches: Vec<RecordBatch> = source.execute(plan).try_collect().await.map_err(failed)?;
+
+        let limit = usize::try_from(plan.limit()).unwrap_or(usize::MAX);
+        let next = last_of_page(&batches, limit).map(|(batch, row)| plan.cursor_after(batch, row, &self.cursors));
+        let batches = cut(batches, limit, plan.shown()).map_err(Error::Batch)?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let MediaType::Json = representation.media_type;
+        let meta = meta(plan);
+        let body = if plan.single() {
+            let batch = batches.first().filter(|batch| batch.num_rows() > 0).ok_or(Error::NoRow)?;
+            encode::one(batch, representation.numbers, &meta)
+        } else {
+            let page = json!({
+                "limit": plan.limit(),
+                "count": rows,
+                "has_more": next.is_some(),
+                "next_cursor": next.as_ref().map(|cursor| cursor.0.as_str()),
+            });
+            encode::page(&batches, representation.numbers, &page.to_string(), &meta)
+        };
+        Ok(Entry { body: body.map_err(Error::Encode)?.into(), rows, next })
+    }
+}
+
+/// Where the page ends when there are rows behind it.
+fn last_of_page(batches: &[RecordBatch], limit: usize) -> Option<(&RecordBatch, usize)> {
+    let mut seen = 0;
+    let mut last = None;
+    for batch in batches {
+        if seen < limit && limit <= seen + batch.num_rows() {
+            last = Some((batch, limit - seen - 1));
+        }
+        seen += batch.num_rows();
+    }
+    last.filter(|_| seen > limit)
+}
+
+/// The page's rows and the shown columns.
+fn cut(batches: Vec<RecordBatch>, limit: usize, shown: usize) -> Result<Vec<RecordBatch>, ArrowError> {
+    let shown: Vec<usize> = (0..shown).collect();
+    let mut left = limit;
+    let mut page = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let rows = left.min(batch.num_rows());
+        left -= rows;
+        if rows > 0 {
+            page.push(batch.slice(0, rows).project(&shown)?);
+        }
+    }
+    Ok(page)
+}
+
+/// What the answer says of itself. A live dataset has no version yet.
+fn meta(plan: &Plan) -> String {
+    json!({ "dataset": plan.dataset().name.as_str(), "version": null, "published_at": null, "data_through": null })
+        .to_string()
+}

@@ -1,0 +1,15 @@
+//! Martello serves curated tables as a governed public data API: one contract a dataset, one access matrix, one binary.
+//!
+//! A request goes one way: a door writes a [`query::Query`], [`plan`] joins it with the caller's grant, a [`source`]
+//! yields record batches, [`encode`] writes them. ARCHITECTURE.md walks one request through every floor.
+
+pub mod auth;
+pub mod catalog;
+pub mod clock;
+pub mod config;
+pub mod encode;
+pub mod engine;
+pub mod plan;
+pub mod query;
+pub mod source;
+pub mod telemetry;

@@ -1,0 +1,62 @@
+//! What a cursor carries: which question it belongs to, and the sort key of the last row that was seen.
+
+use arrow_array::RecordBatch;
+
+use crate::query::{Cursor, CursorKey};
+
+use super::{Error, Fingerprint, Plan, SortKey, Value};
+use crate::catalog::Dataset;
+
+/// The form of the payload; another one is a cursor of another release.
+const FORM: u8 = 1;
+
+/// Where the next page begins: behind a row with this sort key.
+pub type Keyset = Vec<Option<Value>>;
+
+pub(super) fn open(
+    cursor: &Cursor,
+    key: &CursorKey,
+    question: Fingerprint,
+    order: &[SortKey],
+    dataset: &Dataset,
+) -> Result<Keyset, Error> {
+    let payload = key.open(cursor).ok_or(Error::Cursor)?;
+    let mut rest = payload.as_slice();
+    let form = rest.split_off_first().ok_or(Error::Cursor)?;
+    if *form != FORM {
+        return Err(Error::Cursor);
+    }
+    if rest.split_off(..question.0.len()) != Some(question.0.as_slice()) {
+        return Err(Error::OtherCursor);
+    }
+    let mut keyset = Vec::with_capacity(order.len());
+    for sort_key in order {
+        let value = Value::read(&mut rest).ok_or(Error::Cursor)?;
+        let fits = match &value {
+            Some(value) => value.fits(dataset.columns[sort_key.column].data_type),
+            None => sort_key.nullable,
+        };
+        if !fits {
+            return Err(Error::OtherCursor);
+        }
+        keyset.push(value);
+    }
+    if rest.is_empty() { Ok(keyset) } else { Err(Error::Cursor) }
+}
+
+impl Plan {
+    /// The cursor of the page that follows that row of an answer to this plan.
+    #[must_use]
+    pub fn cursor_after(&self, batch: &RecordBatch, row: usize, key: &CursorKey) -> Cursor {
+        let mut payload = vec![FORM];
+        payload.extend(self.question.0);
+        for sort_key in &self.order {
+            let place = self.columns.iter().position(|column| *column == sort_key.column);
+            let data_type = self.dataset.columns[sort_key.column].data_type;
+            // A plan fetches every key of its order, so each has its place.
+            let value = place.and_then(|place| Value::at(data_type, batch.column(place), row));
+            Value::write(value.as_ref(), &mut payload);
+        }
+        key.seal(&payload)
+    }
+}

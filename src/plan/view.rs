@@ -1,0 +1,78 @@
+//! What one caller may know of one dataset: the only way to metadata for doors, OpenAPI and GraphQL.
+
+use std::sync::Arc;
+
+use crate::auth::{Grant, Principal, Role};
+use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Relationship};
+
+/// A dataset through a grant.
+#[derive(Clone, Debug)]
+pub struct View {
+    dataset: Arc<Dataset>,
+    grant: Arc<Grant>,
+}
+
+impl View {
+    /// What the caller may know of the dataset; `None` when that is nothing, as if it did not exist.
+    #[must_use]
+    pub fn of(catalog: &Catalog, principal: &Principal, dataset: &str) -> Option<Self> {
+        Self::of_role(catalog, &principal.role, dataset)
+    }
+
+    /// What the role may know of the dataset.
+    #[must_use]
+    pub fn of_role(catalog: &Catalog, role: &Role, dataset: &str) -> Option<Self> {
+        let dataset = Arc::clone(catalog.get(dataset)?);
+        let grant = Arc::clone(role.grant(dataset.name.as_str())?);
+        Some(Self { dataset, grant })
+    }
+
+    /// Everything the role may know of, in the order of names.
+    #[must_use]
+    pub fn all(catalog: &Catalog, role: &Role) -> Vec<Self> {
+        catalog.iter().filter_map(|dataset| Self::of_role(catalog, role, dataset.name.as_str())).collect()
+    }
+
+    /// The dataset's own facts: names, prose, promises. Its columns are to be had from [`Self::columns`] alone.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The visible columns, in the contract's order.
+    pub fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.shown().map(|index| &self.dataset.columns[index])
+    }
+
+    /// The visible columns of the primary key: all of it, since a grant without them is refused.
+    pub fn primary_key(&self) -> impl Iterator<Item = &Column> {
+        self.dataset.primary_key.iter().map(|index| &self.dataset.columns[*index])
+    }
+
+    /// Relations whose other end the role may know of, and whose own columns are visible.
+    pub fn relations<'v>(&'v self, role: &'v Role) -> impl Iterator<Item = &'v Relationship> {
+        self.dataset.relations.iter().filter(|relation| {
+            role.grant(relation.dataset.as_str()).is_some()
+                && relation.on.iter().all(|(column, _)| self.grant.shows(*column))
+        })
+    }
+
+    /// Rows of one answer at most.
+    #[must_use]
+    pub fn rows_per_request(&self) -> u32 {
+        self.grant.rows_per_request
+    }
+
+    pub(super) fn arc(&self) -> Arc<Dataset> {
+        Arc::clone(&self.dataset)
+    }
+
+    pub(super) fn shown(&self) -> impl Iterator<Item = ColumnIndex> {
+        (0..self.dataset.columns.len()).filter(|index| self.grant.shows(*index))
+    }
+
+    /// The visible column of that name.
+    pub(super) fn column(&self, name: &str) -> Option<ColumnIndex> {
+        self.dataset.column(name).filter(|index| self.grant.shows(*index))
+    }
+}

@@ -1,0 +1,191 @@
+//! Rows to record batches in the contract's types, the same from every source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use serde_json::value::RawValue;
+
+use crate::catalog::{Column, Type};
+use crate::plan::Plan;
+
+/// Nested deeper, a JSON value is no mart's.
+const JSON_DEPTH_MAX: usize = 64;
+
+/// The Arrow schema of what a plan's statement reads.
+pub(super) fn schema(plan: &Plan) -> SchemaRef {
+    let fields: Vec<Field> =
+        plan.columns().map(|column| column.data_type.field(column.name.as_str(), column.nullable)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// A cell as a source read it.
+pub(super) enum Cell<'r> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// Digits at the column's scale.
+    Decimal(i128),
+    Text(&'r str),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    Timestamp(i64),
+    List(Vec<&'r str>),
+}
+
+/// One column under construction.
+pub(super) enum ColumnBuilder {
+    Bool(BooleanBuilder),
+    Int32(Int32Builder),
+    Int64(Int64Builder),
+    Float64(Float64Builder),
+    Decimal(Decimal128Builder),
+    Text(StringBuilder),
+    Json(StringBuilder),
+    Date(Date32Builder),
+    Timestamp(TimestampMicrosecondBuilder),
+    List(ListBuilder<StringBuilder>),
+}
+
+/// A cell that its column cannot hold exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unfit;
+
+impl ColumnBuilder {
+    pub(super) fn new(column: &Column, rows: usize) -> Self {
+        match column.data_type {
+            Type::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
+            Type::Int32 => Self::Int32(Int32Builder::with_capacity(rows)),
+            Type::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
+            Type::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
+            Type::Decimal { .. } => {
+                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(column.data_type.arrow()))
+            }
+            Type::String => Self::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Type::Json => Self::Json(StringBuilder::with_capacity(rows, rows * 64)),
+            Type::Date => Self::Date(Date32Builder::with_capacity(rows)),
+            Type::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
+            Type::StringList => {
+                Self::List(ListBuilder::with_capacity(StringBuilder::new(), rows).with_field(Arc::new(Field::new(
+                    "item",
+                    DataType::Utf8,
+                    false,
+                ))))
+            }
+        }
+    }
+
+    /// Adds a cell.
+    pub(super) fn append(&mut self, cell: Cell<'_>) -> Result<(), Unfit> {
+        match (self, cell) {
+            (Self::Bool(builder), Cell::Bool(bool)) => builder.append_value(bool),
+            (Self::Bool(builder), Cell::Null) => builder.append_null(),
+            (Self::Int32(builder), Cell::Int(int)) => builder.append_value(i32::try_from(int).map_err(|_| Unfit)?),
+            (Self::Int32(builder), Cell::Null) => builder.append_null(),
+            (Self::Int64(builder), Cell::Int(int)) => builder.append_value(int),
+            (Self::Int64(builder), Cell::Null) => builder.append_null(),
+            (Self::Float64(builder), Cell::Float(float)) => builder.append_value(float),
+            (Self::Float64(builder), Cell::Null) => builder.append_null(),
+            (Self::Decimal(builder), Cell::Decimal(decimal)) => builder.append_value(decimal),
+            (Self::Decimal(builder), Cell::Null) => builder.append_null(),
+            (Self::Text(builder), Cell::Text(text)) => builder.append_value(text),
+            (Self::Json(builder), Cell::Text(text)) => builder.append_value(canonical_json(text).ok_or(Unfit)?),
+            (Self::Text(builder) | Self::Json(builder), Cell::Null) => builder.append_null(),
+            (Self::Date(builder), Cell::Date(days)) => builder.append_value(days),
+            (Self::Date(builder), Cell::Null) => builder.append_null(),
+            (Self::Timestamp(builder), Cell::Timestamp(micros)) => builder.append_value(micros),
+            (Self::Timestamp(builder), Cell::Null) => builder.append_null(),
+            (Self::List(builder), Cell::List(items)) => builder.append_value(items.into_iter().map(Some)),
+            (Self::List(builder), Cell::Null) => builder.append_null(),
+            _ => return Err(Unfit),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Bool(builder) => Arc::new(builder.finish()),
+            Self::Int32(builder) => Arc::new(builder.finish()),
+            Self::Int64(builder) => Arc::new(builder.finish()),
+            Self::Float64(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) | Self::Json(builder) => Arc::new(builder.finish()),
+            Self::Date(builder) => Arc::new(builder.finish()),
+            Self::Timestamp(builder) => Arc::new(builder.finish()),
+            Self::List(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+/// Finishes a batch; the builders are empty again.
+pub(super) fn finish(builders: &mut [ColumnBuilder], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(Arc::clone(schema), builders.iter_mut().map(ColumnBuilder::finish).collect())
+}
+
+/// Compact JSON with sorted keys and numbers as they were written; `None` when the text is no JSON.
+///
+/// Databases keep JSON in forms of their own (`jsonb` reorders keys and adds spaces): one form makes their bytes equal.
+pub(crate) fn canonical_json(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    write_json(text, &mut out, JSON_DEPTH_MAX)?;
+    Some(out)
+}
+
+fn write_json(text: &str, out: &mut String, depth: usize) -> Option<()> {
+    let depth = depth.checked_sub(1)?;
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    match text.as_bytes().first()? {
+        b'{' => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            out.push('{');
+            for (index, (key, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&serde_json::to_string(key).ok()?);
+                out.push(':');
+                write_json(value.get(), out, depth)?;
+            }
+            out.push('}');
+        }
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_json(item.get(), out, depth)?;
+            }
+            out.push(']');
+        }
+        b'"' => out.push_str(&serde_json::to_string(&serde_json::from_str::<String>(text).ok()?).ok()?),
+        _ => out.push_str(serde_json::from_str::<&RawValue>(text).ok()?.get()),
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_one_form() {
+        let canonical = |text| canonical_json(text).expect(text);
+        assert_eq!(
+            canonical(r#" {"b": [1, 2.50, "\u00e9"], "a": {"y": null, "x": true}} "#),
+            r#"{"a":{"x":true,"y":null},"b":[1,2.50,"é"]}"#
+        );
+        assert_eq!(canonical("12345678901234567890.10"), "12345678901234567890.10");
+        assert_eq!(canonical_json("{"), None);
+        assert_eq!(canonical_json(""), None);
+        assert_eq!(canonical_json(&"[".repeat(100)), None);
+    }
+}

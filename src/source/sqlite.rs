@@ -1,0 +1,248 @@
+//! SQLite by sqlx: the embedded store of a first try.
+//!
+//! SQLite has few types. Decimals are scaled integers of at most 18 digits, dates ISO texts, timestamps microseconds,
+//! lists and JSON texts. A progress handler ends a statement that takes too long or that nobody waits for any more.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow_schema::SchemaRef;
+use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
+
+use super::decode::{self, Cell, ColumnBuilder, Unfit};
+use super::gate::Gate;
+use super::sql::{Dialect, Parameter};
+use super::{BATCH_ROWS, BatchStream, Error, Mismatch, Source, count, select};
+use crate::catalog::{Column, Dataset, Type};
+use crate::config;
+use crate::plan::{Plan, Value};
+
+/// More digits do not fit an SQLite integer.
+pub(super) const DECIMAL_DIGITS_MAX: u8 = 18;
+
+/// Virtual-machine steps between two looks at the clock: some microseconds of work.
+const STEPS_BETWEEN_CHECKS: i32 = 10_000;
+
+/// One SQLite file.
+pub struct Sqlite {
+    name: Arc<str>,
+    pool: SqlitePool,
+    gate: Gate,
+    statement_timeout: Duration,
+}
+
+impl Sqlite {
+    /// A pool of read-only connections. The file is opened with the first one.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn open(name: &str, config: &config::Source) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::from_str(config.url.expose())
+            .map_err(|source| Error::Url { source_name: name.to_owned(), source })?
+            .read_only(true)
+            .create_if_missing(false);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(config.connections_max)
+            .acquire_timeout(config.acquire_timeout)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        let gate = Gate::new(config.connections_max, config.waiting_max, config.acquire_timeout);
+        Ok(Self { name: name.into(), pool, gate, statement_timeout: config.statement_timeout })
+    }
+}
+
+/// Raised when the caller goes away; the progress handler sees it.
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Source for Sqlite {
+    fn execute(&self, plan: &Plan) -> BatchStream {
+        let statement = select::statement(plan, Dialect::Sqlite);
+        let schema = decode::schema(plan);
+        let columns: Vec<(String, Type)> =
+            plan.columns().map(|column| (column.name.to_string(), column.data_type)).collect();
+        let rows = BATCH_ROWS.min(usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS) + 1);
+        let mut builders: Vec<ColumnBuilder> = plan.columns().map(|column| ColumnBuilder::new(column, rows)).collect();
+        let (name, pool, gate) = (Arc::clone(&self.name), self.pool.clone(), self.gate.clone());
+        let timeout = self.statement_timeout;
+
+        let stream = async_stream::try_stream! {
+            let _place = gate.enter().await?;
+            let begun = crate::clock::instant();
+            let mut connection = pool.acquire().await.map_err(statement_error)?;
+            let gone = Gone(Arc::default());
+            let deadline = begun + timeout;
+            let stop = Arc::clone(&gone.0);
+            connection.lock_handle().await.map_err(statement_error)?.set_progress_handler(
+                STEPS_BETWEEN_CHECKS,
+                move || !stop.load(Ordering::Relaxed) && crate::clock::instant() < deadline,
+            );
+            // The text holds no literal: see `sql`.
+            let query = sqlx::query_with(AssertSqlSafe(statement.text), arguments(&statement.parameters)?);
+            let mut fetched = query.fetch(&mut *connection);
+            let mut pending = 0;
+            while let Some(row) = fetched.try_next().await.map_err(statement_error)? {
+                append(&row, &columns, &mut builders)?;
+                pending += 1;
+                if pending == BATCH_ROWS {
+                    pending = 0;
+                    yield finish(&mut builders, &schema)?;
+                }
+            }
+            drop(fetched);
+            metrics::histogram!("martello_source_seconds", "source" => name.to_string()).record(begun.elapsed());
+            if pending > 0 {
+                yield finish(&mut builders, &schema)?;
+            }
+        };
+        let name = Arc::clone(&self.name);
+        Box::pin(stream.inspect_err(move |error| count(&name, error)))
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { sqlx::query("SELECT 1").execute(&self.pool).await.map(drop).map_err(statement_error) })
+    }
+
+    fn mismatches<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Vec<Mismatch>, Error>> {
+        Box::pin(async move {
+            let rows = sqlx::query("SELECT name, type FROM pragma_table_xinfo(?1)")
+                .bind(dataset.relation.table.as_str())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(statement_error)?;
+            let mut live = std::collections::HashMap::new();
+            for row in &rows {
+                let name: String = row.try_get(0).map_err(statement_error)?;
+                let kind: String = row.try_get(1).map_err(statement_error)?;
+                live.insert(name, kind);
+            }
+            let mismatch = |column: Option<&Column>, contract: String, found: String| Mismatch {
+                dataset: dataset.name.to_string(),
+                column: column.map(|column| column.name.to_string()),
+                contract,
+                relation: dataset.relation.to_string(),
+                found,
+            };
+            if live.is_empty() {
+                return Ok(vec![mismatch(None, "a relation".into(), "none of that name".into())]);
+            }
+            let mut mismatches = Vec::new();
+            for column in &dataset.columns {
+                let contract = column.data_type;
+                match (storage(contract), live.get(column.name.as_str())) {
+                    (_, None) => {
+                        mismatches.push(mismatch(Some(column), contract.to_string(), "no such column".into()));
+                    }
+                    (None, Some(_)) => {
+                        let found = format!("integers of at most {DECIMAL_DIGITS_MAX} digits");
+                        mismatches.push(mismatch(Some(column), contract.to_string(), found));
+                    }
+                    // A view's expression has no declared type: its values are judged as they come.
+                    (Some(expected), Some(found)) if !found.is_empty() && !found.eq_ignore_ascii_case(expected) => {
+                        let contract = format!("{contract}, stored as {expected}");
+                        mismatches.push(mismatch(Some(column), contract, found.clone()));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(mismatches)
+        })
+    }
+}
+
+/// How SQLite stores the type; `None` when it cannot exactly.
+pub(super) fn storage(data_type: Type) -> Option<&'static str> {
+    match data_type {
+        Type::Bool | Type::Int32 | Type::Int64 | Type::Timestamp => Some("INTEGER"),
+        Type::Decimal { precision, .. } => (precision <= DECIMAL_DIGITS_MAX).then_some("INTEGER"),
+        Type::Float64 => Some("REAL"),
+        Type::String | Type::Date | Type::Json | Type::StringList => Some("TEXT"),
+    }
+}
+
+fn finish(builders: &mut [ColumnBuilder], schema: &SchemaRef) -> Result<arrow_array::RecordBatch, Error> {
+    decode::finish(builders, schema).map_err(Error::Batch)
+}
+
+pub(super) fn statement_error(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::PoolTimedOut => Error::Busy,
+        // SQLITE_INTERRUPT: the progress handler said stop.
+        sqlx::Error::Database(database) if database.code().as_deref() == Some("9") => Error::Timeout,
+        // SQLITE_CANTOPEN.
+        sqlx::Error::Database(database) if database.code().as_deref() == Some("14") => Error::Unavailable(error),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => Error::Unavailable(error),
+        _ => Error::Statement(error),
+    }
+}
+
+fn arguments(parameters: &[Parameter]) -> Result<SqliteArguments, Error> {
+    let mut arguments = SqliteArguments::default();
+    for parameter in parameters {
+        // Lists are spelled out in this dialect, so each parameter is one value.
+        let Parameter::One(_, value) = parameter else { continue };
+        let added = match value {
+            Value::Bool(bool) => arguments.add(i64::from(*bool)),
+            Value::Int(int) => arguments.add(*int),
+            Value::Float(float) => arguments.add(*float),
+            Value::Decimal(digits) => arguments.add(i64::try_from(*digits).unwrap_or(i64::MAX)),
+            Value::String(text) => arguments.add(text.clone()),
+            Value::Date(days) => arguments.add(iso_date(*days)),
+            Value::Timestamp(micros) => arguments.add(*micros),
+        };
+        added.map_err(|source| Error::Statement(sqlx::Error::Encode(source)))?;
+    }
+    Ok(arguments)
+}
+
+pub(super) fn iso_date(days: i32) -> String {
+    let mut text = Vec::with_capacity(10);
+    crate::encode::write_date(days, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+fn append(row: &SqliteRow, columns: &[(String, Type)], builders: &mut [ColumnBuilder]) -> Result<(), Error> {
+    for (index, ((name, data_type), builder)) in columns.iter().zip(builders).enumerate() {
+        append_cell(row, index, *data_type, builder)
+            .map_err(|Unfit| Error::Value { column: name.clone(), contract: data_type.to_string() })?;
+    }
+    Ok(())
+}
+
+fn append_cell(row: &SqliteRow, index: usize, data_type: Type, builder: &mut ColumnBuilder) -> Result<(), Unfit> {
+    let unfit = |_| Unfit;
+    let cell = match data_type {
+        Type::Bool => row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(|int| Cell::Bool(int != 0)),
+        Type::Int32 | Type::Int64 => row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(Cell::Int),
+        Type::Timestamp => row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(Cell::Timestamp),
+        Type::Decimal { .. } => {
+            row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(|digits| Cell::Decimal(digits.into()))
+        }
+        Type::Float64 => row.try_get::<Option<f64>, _>(index).map_err(unfit)?.map(Cell::Float),
+        Type::String | Type::Json => row.try_get::<Option<&str>, _>(index).map_err(unfit)?.map(Cell::Text),
+        Type::Date => match row.try_get::<Option<&str>, _>(index).map_err(unfit)? {
+            Some(text) => Some(Cell::Date(crate::plan::parse_date(text).ok_or(Unfit)?)),
+            None => None,
+        },
+        Type::StringList => {
+            let text: Option<&str> = row.try_get(index).map_err(unfit)?;
+            let items: Option<Vec<String>> =
+                text.map(serde_json::from_str).transpose().map_err(|_: serde_json::Error| Unfit)?;
+            return match &items {
+                Some(items) => builder.append(Cell::List(items.iter().map(String::as_str).collect())),
+                None => builder.append(Cell::Null),
+            };
+        }
+    };
+    builder.append(cell.unwrap_or(Cell::Null))
+}
