@@ -1,0 +1,8 @@
+-- Roles belong to the cluster, not to this database, so nothing here makes one. Run this once as the owner of the marts;
+-- `martello` is the role that the source's URL names, and the last line covers tables that a publish adds later.
+--
+--   CREATE ROLE martello LOGIN;
+--   ALTER ROLE martello SET default_transaction_read_only = on;
+--   GRANT USAGE ON SCHEMA public TO martello;
+--   GRANT SELECT ON company_profile, price_daily, fundamental, technical_daily, news, social_daily, signal TO martello;
+--   ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO martello;

@@ -1,0 +1,197 @@
+//! What happens around every request: an id, the limits of its head and body, a deadline, a log line, metrics, and the
+//! headers that every answer carries.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt as _;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::Context;
+use super::problem::{self, Problem};
+use crate::config;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A client's own id is taken up to this length.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Headers of one request at most, as most servers have it.
+const HEADERS_MAX: usize = 100;
+
+/// Guards one request from head to answer.
+pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let begun = crate::clock::instant();
+    let request_id = request_id(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", request_id, trace_id = trace_id(request.headers()));
+
+    let answer = async {
+        match refuse(&request, &context.limits) {
+            Some(problem) => problem.into_response(),
+            None => within(context.limits.request_timeout, next.run(request)).await,
+        }
+    };
+    let mut response = answer.instrument(span.clone()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) {
+        let _entered = span.enter();
+        let mut rendered = problem.render(&request_id);
+        // What a layer set on the way out, such as Allow and CORS, holds for the problem too.
+        for (name, value) in response.headers() {
+            if !rendered.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+                rendered.headers_mut().append(name, value.clone());
+            }
+        }
+        response = rendered;
+    }
+    dress(response.headers_mut(), &request_id, context.limits.tls.is_some());
+
+    let status = response.status().as_u16();
+    let seconds = begun.elapsed();
+    let labels =
+        [("method", method_label(&method).to_owned()), ("route", route.clone()), ("status", status.to_string())];
+    metrics::counter!("martello_http_requests_total", &labels).increment(1);
+    metrics::histogram!("martello_http_request_seconds", "route" => route.clone()).record(seconds);
+    let _entered = span.enter();
+    tracing::info!(%method, route, status, seconds = seconds.as_secs_f64(), "request");
+    response
+}
+
+/// Refuses a request by its head alone.
+fn refuse(request: &Request, limits: &config::Http) -> Option<Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.target_bytes_max {
+        let detail = format!("the target has {target} bytes; at most {} are read", limits.target_bytes_max);
+        return Some(Problem::new(problem::TARGET_TOO_LONG, detail));
+    }
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > limits.head_bytes_max || headers.len() > HEADERS_MAX {
+        let detail = format!("at most {HEADERS_MAX} headers of {} bytes together are read", limits.head_bytes_max);
+        return Some(Problem::new(problem::HEAD_TOO_LARGE, detail));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
+        let detail = format!("at most {} bytes are read", limits.body_bytes_max);
+        return Some(Problem::new(problem::CONTENT_TOO_LARGE, detail));
+    }
+    // Nothing public reads a body yet: what a GET brings would only be left unread on the connection.
+    let brings_body = length.is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING);
+    let reads_none = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    (brings_body && reads_none).then(|| Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "this method reads no body"))
+}
+
+/// The answer, or a problem when it has not begun in time. What was under way is dropped, and its statement with it.
+async fn within(timeout: Duration, answer: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(problem::TIMEOUT, "the answer was not ready in time").into_response(),
+    }
+}
+
+/// The problem of an error that a library answered without a body of ours.
+fn bare(response: &Response) -> Option<Problem> {
+    let status = response.status();
+    let ours = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|media_type| media_type.as_bytes().starts_with(b"application/problem+json"));
+    if ours || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    Some(match status {
+        StatusCode::NOT_FOUND => no_such_path_problem(),
+        StatusCode::METHOD_NOT_ALLOWED => Problem::new(problem::METHOD_NOT_ALLOWED, "see the Allow header"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(problem::CONTENT_TOO_LARGE, "the body is too large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "the body is not read"),
+        status if status.is_client_error() => Problem::new(problem::MALFORMED_REQUEST, "the request cannot be read"),
+        _ => problem::internal(),
+    })
+}
+
+/// Headers of every answer.
+fn dress(headers: &mut HeaderMap, request_id: &str, tls: bool) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in fixed {
+        // A page of ours states its own, wider policy.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if tls {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+}
+
+/// The client's id where it is a short plain word, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain);
+    given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+/// The trace that the request belongs to (W3C Trace Context). An invalid header is no header.
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts[..] else { return None };
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let valid = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(parent, 16) && hex(flags, 2);
+    (valid && trace.bytes().any(|b| b != b'0') && parent.bytes().any(|b| b != b'0')).then_some(trace)
+}
+
+/// A label of few values, whatever clients send.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Answers paths that no route has.
+pub async fn no_such_path() -> Problem {
+    no_such_path_problem()
+}
+
+fn no_such_path_problem() -> Problem {
+    Problem::new(problem::NOT_FOUND, "there is no such resource")
+}
+
+/// Answers methods that a route does not have: OPTIONS by the list of those that it has, others by a problem. The
+/// router adds `Allow` to both.
+pub async fn no_such_method(method: Method, uri: Uri) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let detail = format!("{} is not allowed on {}", problem::shown(method.as_str()), problem::shown(uri.path()));
+    Problem::new(problem::METHOD_NOT_ALLOWED, detail).into_response()
+}
+
+/// Answers a request whose handler panicked.
+#[must_use]
+pub fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::http::Response<Body> {
+    metrics::counter!("martello_panics_total").increment(1);
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "a handler panicked");
+    problem::internal().into_response().map(|body| Body::new(body.boxed_unsync()))
+}

@@ -1,0 +1,26 @@
+//! What every door has in common: who calls, what a failure looks like, and the limits of a request.
+
+pub mod extract;
+mod middleware;
+pub mod problem;
+
+use std::sync::Arc;
+
+use crate::auth::Keys;
+use crate::config;
+use crate::engine::Engine;
+
+pub use extract::Caller;
+pub use middleware::{guard, no_such_method, no_such_path, panicked};
+pub use problem::Problem;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Context {
+    /// Answers questions.
+    pub engine: Arc<Engine>,
+    /// Believes tokens.
+    pub keys: Arc<Keys>,
+    /// The listener's limits.
+    pub limits: Arc<config::Http>,
+}

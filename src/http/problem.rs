@@ -1,0 +1,364 @@
+//! What a client hears when a request fails (RFC 9457). The only place that knows which status an error has.
+//!
+//! Types are stable and documented: each is a path on this server that explains it. A 5xx tells nothing internal; its
+//! cause goes to the log, once, under the request's id.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::auth;
+use crate::encode::{MediaType, NotAcceptable};
+use crate::engine;
+use crate::plan;
+use crate::source;
+use crate::telemetry;
+
+/// Seconds after which a client may try again when a source is out or full: connections come back in about that time.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// A kind of problem: its `type` is `/problems/{slug}`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kind {
+    /// The last segment of the type.
+    pub slug: &'static str,
+    /// The status that it always has.
+    pub status: StatusCode,
+    /// A short title that is always the same.
+    pub title: &'static str,
+    /// What it means and what a client can do, for the page of the type.
+    pub meaning: &'static str,
+}
+
+macro_rules! kinds {
+    ($($name:ident = $slug:literal, $status:ident, $title:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: Kind = Kind { slug: $slug, status: StatusCode::$status, title: $title, meaning: $meaning };)*
+        /// Every kind, in the order of the documentation.
+        pub const ALL: &[Kind] = &[$($name),*];
+    };
+}
+
+kinds! {
+    MALFORMED_REQUEST = "malformed-request", BAD_REQUEST, "The request is not well-formed",
+        "The target or a parameter cannot be read: a broken percent escape, bytes that are no UTF-8, a list with an open quote, a parameter given twice. Mend the request.";
+    UNKNOWN_PARAMETER = "unknown-parameter", BAD_REQUEST, "There is no such parameter",
+        "A parameter is neither one of the endpoint's nor a filter on a column that you may see. The hint names the nearest one.";
+    UNKNOWN_COLUMN = "unknown-column", BAD_REQUEST, "There is no such column",
+        "A column named in select, sort or latest_by does not exist, or is not yours to see. The hint names the nearest one.";
+    OPERATOR_NOT_ALLOWED = "operator-not-allowed", BAD_REQUEST, "The column cannot be filtered so",
+        "The dataset's contract does not offer this filter operator on this column. The hint lists those that it offers.";
+    INVALID_LITERAL = "invalid-literal", BAD_REQUEST, "A value is not of the expected type",
+        "A value cannot be read as the type of its column or parameter. Nothing is rounded or guessed; the detail says what was expected.";
+    NOT_SORTABLE = "not-sortable", BAD_REQUEST, "The column gives no order",
+        "The dataset's contract does not let rows be ordered, or their newest be chosen, by this column.";
+    REPEATED_COLUMN = "repeated-column", BAD_REQUEST, "A column is named twice",
+        "A column stands twice in select, sort or latest_by, where once is enough.";
+    TOO_COMPLEX = "too-complex", BAD_REQUEST, "The question is too large",
+        "The question has more conditions, values or keys than one request may have. The detail names the limit; ask in parts.";
+    LIMIT_OUT_OF_RANGE = "limit-out-of-range", BAD_REQUEST, "The page is too large or empty",
+        "limit must be at least 1 and at most what your role may have at once. Ask for less, and follow page.next_cursor.";
+    INVALID_KEY = "invalid-key", BAD_REQUEST, "The key has another number of parts",
+        "A row is addressed by one path segment for each column of its primary key, in the key's order.";
+    INVALID_CURSOR = "invalid-cursor", BAD_REQUEST, "The cursor is not one of ours",
+        "The cursor was changed, cut, or handed out under another key. Begin again without it.";
+    CURSOR_MISMATCH = "cursor-mismatch", BAD_REQUEST, "The cursor belongs to another question",
+        "A cursor goes on with the question that it came from: same dataset, filters, order, latest_by and as_of. Only select and limit may differ.";
+    NOT_TIMED = "not-timed", BAD_REQUEST, "The dataset does not know that time",
+        "as_of needs a dataset whose contract says when rows became known, latest_by one that says which row is newest.";
+    CREDENTIAL_IN_URL = "credential-in-url", BAD_REQUEST, "A credential stands in the URL",
+        "Credentials in URLs end up in logs. Consider that token as leaked, and send the next one in the Authorization header.";
+    MALFORMED_CREDENTIAL = "malformed-credential", BAD_REQUEST, "The Authorization header is not well-formed",
+        "Send exactly one header of the form Authorization: Bearer TOKEN (RFC 6750).";
+    UNAUTHENTICATED = "unauthenticated", UNAUTHORIZED, "A bearer token is needed",
+        "Send a token in the header Authorization: Bearer TOKEN.";
+    INVALID_TOKEN = "invalid-token", UNAUTHORIZED, "The token is not accepted",
+        "The token has expired, or is not one that this server believes. Get a new one.";
+    NO_ROLE = "no-role", FORBIDDEN, "The token gives no role",
+        "The token is valid, but its claims make no role here, or more than one. Ask whoever issued it.";
+    NOT_FOUND = "not-found", NOT_FOUND, "There is nothing here",
+        "There is no such resource, or it is not yours to know of: the two are not told apart.";
+    ROW_NOT_FOUND = "row-not-found", NOT_FOUND, "No row has that key",
+        "The dataset has no row with this primary key that you may see.";
+    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed",
+        "The resource does not answer this method. The Allow header lists those that it answers.";
+    NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "No acceptable media type is offered",
+        "Nothing in the Accept header, or in format=, is offered here. The hint lists what is.";
+    CONTENT_TOO_LARGE = "content-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
+        "The request's body is larger than any that this server reads.";
+    TARGET_TOO_LONG = "target-too-long", URI_TOO_LONG, "The URL is too long",
+        "The request's path and query are longer than this server reads. Ask in parts.";
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body is of no type that is read here",
+        "The resource reads no body of this media type. A GET reads none at all.";
+    HEAD_TOO_LARGE = "head-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large",
+        "The request's headers are too many or too large.";
+    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
+        "A fault on our side. It is logged under the request_id: quote it when you ask.";
+    OVERLOADED = "overloaded", SERVICE_UNAVAILABLE, "The server is full",
+        "Every connection to the source of this dataset is taken. Try again after Retry-After.";
+    SOURCE_UNAVAILABLE = "source-unavailable", SERVICE_UNAVAILABLE, "The source of this dataset is out",
+        "The database behind this dataset cannot be reached now. Try again after Retry-After.";
+    TIMEOUT = "timeout", GATEWAY_TIMEOUT, "The answer took too long",
+        "The question could not be answered in time. Ask for less: fewer columns, a narrower filter, a smaller limit.";
+}
+
+/// One failure, as the client hears it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Its kind.
+    pub kind: Kind,
+    /// What happened this time.
+    pub detail: String,
+    /// The parameter at fault.
+    pub parameter: Option<String>,
+    /// What may help.
+    pub hint: Option<String>,
+    /// The internal cause of a 5xx, for the log only.
+    cause: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem of that kind.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), parameter: None, hint: None, cause: None, headers: Vec::new() }
+    }
+
+    /// Names the parameter at fault.
+    #[must_use]
+    pub fn parameter(mut self, parameter: impl Into<String>) -> Self {
+        self.parameter = Some(parameter.into());
+        self
+    }
+
+    /// Adds what may help.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the internal cause for the log.
+    #[must_use]
+    pub fn cause(mut self, error: &dyn std::error::Error) -> Self {
+        self.cause = Some(telemetry::chain(error));
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// Writes the response. A failure of ours is logged here, once.
+    pub(super) fn render(&self, request_id: &str) -> Response {
+        if self.kind.status.is_server_error() {
+            let cause = self.cause.as_deref().unwrap_or_default();
+            tracing::error!(request_id, problem = self.kind.slug, cause, "a request failed");
+        }
+        let body = Body {
+            kind: format!("/problems/{}", self.kind.slug),
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
+            detail: &self.detail,
+            request_id,
+            parameter: self.parameter.as_deref(),
+            hint: self.hint.as_deref(),
+        };
+        // A body of texts and a number serializes.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (self.kind.status, bytes).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+impl IntoResponse for Problem {
+    /// The status, with the problem beside it: the outermost layer knows the request's id and writes the body.
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<auth::Error> for Problem {
+    fn from(error: auth::Error) -> Self {
+        use auth::{Error, Reason};
+        let challenge = header::WWW_AUTHENTICATE;
+        match error {
+            // RFC 6750, 3.1: without a credential the challenge names no error.
+            Error::Missing => Self::new(UNAUTHENTICATED, "the request carries no bearer token")
+                .header(challenge, r#"Bearer realm="martello""#),
+            Error::Malformed => {
+                Self::new(MALFORMED_CREDENTIAL, "expected one Authorization header with one bearer token")
+                    .header(challenge, r#"Bearer realm="martello", error="invalid_request""#)
+            }
+            Error::Invalid(Reason::Expired) => Self::new(INVALID_TOKEN, "the token has expired").header(
+                challenge,
+                r#"Bearer realm="martello", error="invalid_token", error_description="the token has expired""#,
+            ),
+            // Which check failed would tell a forger where to go on; the log has it.
+            Error::Invalid(reason) => {
+                tracing::info!(%reason, "a token was refused");
+                Self::new(INVALID_TOKEN, "the token is not one that this server believes")
+                    .header(challenge, r#"Bearer realm="martello", error="invalid_token""#)
+            }
+            Error::NoRole | Error::TwoRoles { .. } => {
+                tracing::info!(%error, "a token makes no role");
+                Self::new(NO_ROLE, "the token's claims do not make exactly one role")
+                    .header(challenge, r#"Bearer realm="martello", error="insufficient_scope""#)
+            }
+        }
+    }
+}
+
+impl From<plan::Error> for Problem {
+    fn from(error: plan::Error) -> Self {
+        use plan::{Error, Place};
+        let did_you_mean = |nearest: Option<String>, allowed: &[String]| match nearest {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => format!("there are: {}", allowed.join(", ")),
+        };
+        match error {
+            Error::UnknownDataset(_) => Self::new(NOT_FOUND, "there is no such resource"),
+            Error::UnknownField { place: Place::Filter, name, nearest, allowed } => {
+                Self::new(UNKNOWN_PARAMETER, format!("there is no parameter and no column {}", shown(&name)))
+                    .hint(did_you_mean(nearest, &allowed))
+                    .parameter(shown(&name))
+            }
+            Error::UnknownField { place, name, nearest, allowed } => {
+                Self::new(UNKNOWN_COLUMN, format!("there is no column {}", shown(&name)))
+                    .hint(did_you_mean(nearest, &allowed))
+                    .parameter(place.as_str())
+            }
+            Error::Operator { field, operator, allowed } => {
+                let hint = if allowed.is_empty() {
+                    format!("{field} cannot be filtered")
+                } else {
+                    format!("{field} can be filtered by: {}", allowed.join(", "))
+                };
+                Self::new(OPERATOR_NOT_ALLOWED, format!("{field} cannot be filtered by {}", shown(&operator)))
+                    .parameter(format!("{field}.{}", shown(&operator)))
+                    .hint(hint)
+            }
+            Error::Literal { parameter, expected } => {
+                Self::new(INVALID_LITERAL, format!("expected {expected}")).parameter(parameter)
+            }
+            Error::Unordered { place, field, allowed } => Self::new(NOT_SORTABLE, format!("{field} gives no order"))
+                .parameter(place.as_str())
+                .hint(format!("rows can be ordered by: {}", allowed.join(", "))),
+            Error::Twice { place, field } => {
+                Self::new(REPEATED_COLUMN, format!("{field} is named twice")).parameter(place.as_str())
+            }
+            Error::TooMany { what, max } => Self::new(TOO_COMPLEX, format!("there may be at most {max} {what}")),
+            Error::Limit { max, .. } => Self::new(LIMIT_OUT_OF_RANGE, format!("limit must be between 1 and {max}"))
+                .parameter("limit")
+                .hint("follow page.next_cursor for what is behind a page"),
+            Error::Key { columns, found } => {
+                let detail =
+                    format!("expected {} path segments ({}), found {found}", columns.len(), columns.join(", "));
+                Self::new(INVALID_KEY, detail).parameter("key")
+            }
+            Error::Cursor => Self::new(INVALID_CURSOR, "the cursor cannot be opened").parameter("cursor"),
+            Error::OtherCursor => {
+                Self::new(CURSOR_MISMATCH, "the cursor was handed out for another question").parameter("cursor")
+            }
+            Error::NotTimed { parameter, lacks } => {
+                Self::new(NOT_TIMED, format!("the dataset's contract has no {lacks}")).parameter(parameter)
+            }
+        }
+    }
+}
+
+/// A text of the request as a problem may repeat it: short, and without what a terminal or a log would act on.
+pub(crate) fn shown(text: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    let mut shown: String = text.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+impl From<engine::Error> for Problem {
+    fn from(error: engine::Error) -> Self {
+        use engine::Error;
+        match &error {
+            Error::NoRow => Self::new(ROW_NOT_FOUND, "no row has that key"),
+            Error::Source { source, .. } => Self::from(source).cause(&error),
+            Error::Batch(_) | Error::Encode(_) => internal().cause(&error),
+        }
+    }
+}
+
+impl From<&source::Error> for Problem {
+    fn from(error: &source::Error) -> Self {
+        use source::Error;
+        match error {
+            Error::Busy => Self::new(OVERLOADED, "every connection is taken, and so is every place in the queue")
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Error::Unavailable(_) => Self::new(SOURCE_UNAVAILABLE, "the database cannot be reached now")
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
+            Error::Timeout => Self::new(TIMEOUT, "the database did not answer in time"),
+            Error::Unknown(_)
+            | Error::Url { .. }
+            | Error::Statement(_)
+            | Error::Type { .. }
+            | Error::Value { .. }
+            | Error::Batch(_) => internal(),
+        }
+    }
+}
+
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        let offers: Vec<&str> = MediaType::ALL.into_iter().map(MediaType::as_str).collect();
+        Self::new(NOT_ACCEPTABLE, "none of the media types that you accept is offered")
+            .hint(format!("offered: {}", offers.join(", ")))
+    }
+}
+
+/// A fault of ours, of which the client hears nothing more.
+#[must_use]
+pub fn internal() -> Problem {
+    Problem::new(INTERNAL, "the request could not be answered")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_slug_and_an_error_status() {
+        for (index, kind) in ALL.iter().enumerate() {
+            assert!(kind.status.is_client_error() || kind.status.is_server_error(), "{kind:?}");
+            assert!(ALL[..index].iter().all(|other| other.slug != kind.slug), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_problem_repeats_is_short_and_plain() {
+        assert_eq!(shown("a\u{0}\u{1b}[2Jb"), "a\u{FFFD}\u{FFFD}[2Jb");
+        assert_eq!(shown(&"x".repeat(100)).chars().count(), 65);
+    }
+}

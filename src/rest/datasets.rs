@@ -1,0 +1,126 @@
+//! What a caller may know of the datasets themselves.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::private;
+use crate::auth::Role;
+use crate::catalog::{Column, Dataset, Direction};
+use crate::http::{Caller, Context, Problem};
+use crate::plan::{self, LIMIT_DEFAULT, View};
+
+/// `GET /v1/datasets`
+pub(super) async fn list(State(context): State<Context>, Caller(principal): Caller) -> Response {
+    let views = View::all(&context.engine.catalog, &principal.role);
+    let data: Vec<Value> = views.iter().map(summary).collect();
+    private(Json(json!({ "data": data })).into_response())
+}
+
+/// `GET /v1/datasets/{dataset}`
+pub(super) async fn describe(
+    State(context): State<Context>,
+    Caller(principal): Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let view = View::of(&context.engine.catalog, &principal, &name).ok_or(plan::Error::UnknownDataset(name))?;
+    let known = |dataset: &str| principal.role.grant(dataset).is_some();
+    Ok(private(Json(json!({ "data": detail(&view, &principal.role, known) })).into_response()))
+}
+
+fn summary(view: &View) -> Value {
+    let dataset = view.dataset();
+    json!({
+        "name": dataset.name.as_str(),
+        "family": dataset.family,
+        "title": dataset.title,
+        "description": dataset.description,
+        "href": format!("/v1/datasets/{}", dataset.name),
+        "version": null,
+        "deprecated": dataset.deprecation.is_some(),
+    })
+}
+
+fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
+    let dataset = view.dataset();
+    let visible = |column: &Column| view.columns().any(|shown| shown.name == column.name);
+    let names = |indices: &[usize]| -> Vec<&str> {
+        let columns = indices.iter().map(|index| &dataset.columns[*index]);
+        columns.filter(|column| visible(column)).map(|column| column.name.as_str()).collect()
+    };
+    let relations: Vec<Value> = view
+        .relations(role)
+        .map(|relation| {
+            let on: serde_json::Map<String, Value> = (relation.on.iter())
+                .map(|(ours, theirs)| (dataset.columns[*ours].name.to_string(), json!(theirs.as_str())))
+                .collect();
+            json!({
+                "name": relation.name.as_str(),
+                "dataset": relation.dataset.as_str(),
+                "kind": relation.kind,
+                "on": on,
+                "description": relation.description,
+            })
+        })
+        .collect();
+    let derived_from: Vec<&str> =
+        dataset.lineage.derived_from.iter().map(|name| name.as_str()).filter(|name| known(name)).collect();
+    json!({
+        "name": dataset.name.as_str(),
+        "family": dataset.family,
+        "title": dataset.title,
+        "description": dataset.description,
+        "owner": dataset.owner,
+        "version": null,
+        "published_at": null,
+        "data_through": null,
+        "primary_key": names(&dataset.primary_key),
+        "default_order": default_order(dataset, visible),
+        "time": dataset.time.map(|column| dataset.columns[column].name.as_str()),
+        "point_in_time": dataset.point_in_time.as_ref().map(|point_in_time| json!({
+            "known_at": dataset.columns[point_in_time.known_at].name.as_str(),
+            "identity": names(&point_in_time.identity),
+            "period": names(&[point_in_time.period]).first(),
+        })),
+        "columns": view.columns().map(column).collect::<Vec<_>>(),
+        "relations": relations,
+        "sla": dataset.sla,
+        "lineage": { "derived_from": derived_from, "description": dataset.lineage.description },
+        "deprecation": dataset.deprecation.as_ref().map(|deprecation| json!({
+            "since": deprecation.since.to_string(),
+            "sunset": deprecation.sunset.map(|sunset| sunset.to_string()),
+            "replacement": deprecation.replacement.as_ref().map(|name| name.as_str()).filter(|name| known(name)),
+        })),
+        "cache": dataset.cache,
+        "limits": {
+            "rows_per_request": view.rows_per_request(),
+            "rows_by_default": LIMIT_DEFAULT.min(view.rows_per_request()),
+        },
+        "links": { "rows": format!("/v1/datasets/{}/rows", dataset.name) },
+    })
+}
+
+fn default_order(dataset: &Dataset, visible: impl Fn(&Column) -> bool) -> Vec<String> {
+    let keys = dataset.default_order.iter().map(|(index, direction)| (&dataset.columns[*index], direction));
+    keys.filter(|(column, _)| visible(column))
+        .map(|(column, direction)| match direction {
+            Direction::Ascending => column.name.to_string(),
+            Direction::Descending => format!("-{}", column.name),
+        })
+        .collect()
+}
+
+fn column(column: &Column) -> Value {
+    json!({
+        "name": column.name.as_str(),
+        "type": column.data_type.to_string(),
+        "nullable": column.nullable,
+        "unit": column.unit,
+        "description": column.description,
+        "example": column.example,
+        "filter": column.filter.iter().map(|operator| operator.as_str()).collect::<Vec<_>>(),
+        "sort": column.sort,
+        "aggregate": column.aggregate.iter().map(|function| function.as_str()).collect::<Vec<_>>(),
+    })
+}

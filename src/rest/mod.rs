@@ -1,0 +1,29 @@
+//! The REST door: paths and query strings to questions, entries to responses. Nothing of planning or permission.
+
+mod datasets;
+mod params;
+mod rows;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::http::Context;
+
+/// The routes of this door.
+pub fn routes() -> Router<Context> {
+    Router::new()
+        .route("/v1/datasets", get(datasets::list))
+        .route("/v1/datasets/{dataset}", get(datasets::describe))
+        .route("/v1/datasets/{dataset}/rows", get(rows::page))
+        .route("/v1/datasets/{dataset}/rows/{*key}", get(rows::row))
+}
+
+/// Marks an answer as its caller's own: kept by no shared cache, and asked for again each time.
+fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept"));
+    response
+}

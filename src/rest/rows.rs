@@ -1,0 +1,130 @@
+//! Rows of a dataset: a page, or the one with a key.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::params::{self, Asked};
+use super::private;
+use crate::auth::Principal;
+use crate::catalog::Dataset;
+use crate::engine::{Entry, Representation};
+use crate::http::extract::{media_type, parameters, segments};
+use crate::http::{Caller, Context, Problem};
+use crate::query::Cursor;
+
+/// What stands unescaped in a query value (RFC 3986, 3.4), so that links stay readable.
+const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b',').remove(b':').remove(b'/');
+
+/// `GET /v1/datasets/{dataset}/rows`
+pub(super) async fn page(
+    State(context): State<Context>,
+    Caller(principal): Caller,
+    Path(dataset): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    visible(&context, &principal, &dataset)?;
+    let parameters = parameters(uri.query())?;
+    let asked = params::page(&dataset, parameters.clone())?;
+    let (mut response, entry) = answer(&context, &principal, &asked, &headers).await?;
+    if let Some(next) = &entry.next {
+        let link = next_link(context.limits.public_url.as_deref(), uri.path(), &parameters, next);
+        // The link is escaped, so it is a header's text.
+        if let Ok(link) = HeaderValue::try_from(link) {
+            response.headers_mut().append(header::LINK, link);
+        }
+    }
+    Ok(response)
+}
+
+/// `GET /v1/datasets/{dataset}/rows/{key}`, a segment for each column of the key.
+pub(super) async fn row(
+    State(context): State<Context>,
+    Caller(principal): Caller,
+    Path((dataset, _)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    visible(&context, &principal, &dataset)?;
+    // Cut from the raw path: an escaped slash belongs to its segment.
+    let key: Vec<&str> = uri.path().splitn(6, '/').collect();
+    let key = segments(key.last().copied().unwrap_or_default())?;
+    let asked = params::row(&dataset, key, parameters(uri.query())?)?;
+    Ok(answer(&context, &principal, &asked, &headers).await?.0)
+}
+
+/// A dataset that is not there is a 404 whatever else is wrong with the request.
+fn visible(context: &Context, principal: &Principal, dataset: &str) -> Result<(), Problem> {
+    match crate::plan::View::of(&context.engine.catalog, principal, dataset) {
+        Some(_) => Ok(()),
+        None => Err(crate::plan::Error::UnknownDataset(dataset.to_owned()).into()),
+    }
+}
+
+async fn answer(
+    context: &Context,
+    principal: &Principal,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<(Response, Entry), Problem> {
+    let plan = context.engine.plan(&asked.query, principal)?;
+    let media_type = media_type(headers, asked.format.as_deref())?;
+    let representation = Representation { media_type, numbers: asked.numbers };
+    let entry = context.engine.answer(&plan, representation).await?;
+
+    let mut response = private(entry.body.clone().into_response());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.as_str()));
+    deprecate(plan.dataset(), headers);
+    Ok((response, entry))
+}
+
+/// Tells of a dataset on its way out: RFC 9745 dates its deprecation, RFC 8594 its end.
+fn deprecate(dataset: &Dataset, headers: &mut HeaderMap) {
+    let Some(deprecation) = &dataset.deprecation else { return };
+    let seconds = |date: jiff::civil::Date| {
+        date.to_zoned(jiff::tz::TimeZone::UTC).map_or(0, |instant| instant.timestamp().as_second())
+    };
+    let mut add = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    };
+    add("deprecation", format!("@{}", seconds(deprecation.since)));
+    if let Some(sunset) = deprecation.sunset {
+        add("sunset", sunset.strftime("%a, %d %b %Y 00:00:00 GMT").to_string());
+    }
+    if let Some(replacement) = &deprecation.replacement {
+        add("link", format!("</v1/datasets/{replacement}>; rel=\"successor-version\""));
+    }
+}
+
+/// RFC 8288: the same request, further on.
+fn next_link(base: Option<&str>, path: &str, parameters: &[(String, String)], next: &Cursor) -> String {
+    let mut link = format!("<{}{path}?", base.unwrap_or_default().trim_end_matches('/'));
+    for (name, value) in parameters.iter().filter(|(name, _)| name != "cursor") {
+        let value = utf8_percent_encode(value, ESCAPED);
+        link.push_str(&format!("{}={value}&", utf8_percent_encode(name, ESCAPED)));
+    }
+    link.push_str(&format!("cursor={}>; rel=\"next\"", next.0));
+    link
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_link_asks_the_same_question_further_on() {
+        let parameters = [("symbol.in", "A,\"B C\""), ("cursor", "old"), ("limit", "2")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let next = Cursor("new".into());
+        assert_eq!(
+            next_link(Some("https://api.example/"), "/v1/datasets/d/rows", &parameters, &next),
+            "<https://api.example/v1/datasets/d/rows?symbol.in=A,%22B%20C%22&limit=2&cursor=new>; rel=\"next\""
+        );
+    }
+}
