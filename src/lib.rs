@@ -3,8 +3,10 @@
 //! A request goes one way: a door writes a [`query::Query`], [`plan`] joins it with the caller's grant, a [`source`]
 //! yields record batches, [`encode`] writes them. ARCHITECTURE.md walks one request through every floor.
 
+pub mod app;
 pub mod auth;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod encode;
@@ -12,6 +14,7 @@ pub mod engine;
 pub mod http;
 pub mod ops;
 pub mod plan;
+pub mod publish;
 pub mod query;
 pub mod rest;
 pub mod source;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `martello` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    martello::cli::main()
+}

@@ -62,6 +62,12 @@ impl Grant {
     pub fn shows(&self, column: catalog::ColumnIndex) -> bool {
         self.columns.get(column).copied().unwrap_or(false)
     }
+
+    /// What either of two grants on one dataset shows.
+    fn join(&self, other: &Self) -> Self {
+        let columns = self.columns.iter().zip(&other.columns).map(|(one, other)| *one || *other).collect();
+        Self { columns, rows_per_request: self.rows_per_request.max(other.rows_per_request) }
+    }
 }
 
 impl Role {
@@ -116,6 +122,23 @@ impl Matrix {
     #[must_use]
     pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
         self.roles.iter().find(|role| role.name == name)
+    }
+
+    /// All that any role of a tier may see, as one role that no claims make: for documents of the whole tier.
+    #[must_use]
+    pub fn tier(&self, tier: Tier) -> Arc<Role> {
+        let mut grants: BTreeMap<Name, Arc<Grant>> = BTreeMap::new();
+        for role in self.roles.iter().filter(|role| role.tier == tier) {
+            for (dataset, grant) in &role.grants {
+                let joined = match grants.get(dataset) {
+                    Some(other) => Arc::new(grant.join(other)),
+                    None => Arc::clone(grant),
+                };
+                grants.insert(dataset.clone(), joined);
+            }
+        }
+        let name = format!("{tier:?}").to_lowercase();
+        Arc::new(Role { name, tier, description: String::new(), claims: BTreeMap::new(), grants })
     }
 
     /// The one role that the claims make.

@@ -9,7 +9,8 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Body as _;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -32,9 +33,13 @@ pub async fn guard(State(context): State<Context>, request: Request, next: Next)
     let span = tracing::info_span!("request", request_id, trace_id = trace_id(request.headers()));
 
     let answer = async {
-        match refuse(&request, &context.limits) {
-            Some(problem) => problem.into_response(),
-            None => within(context.limits.request_timeout, next.run(request)).await,
+        let limits = &context.limits;
+        if let Some(problem) = refuse(&request, limits) {
+            return problem.into_response();
+        }
+        match whole(request, limits).await {
+            Ok(request) => within(limits.request_timeout, next.run(request)).await,
+            Err(problem) => problem.into_response(),
         }
     };
     let mut response = answer.instrument(span.clone()).await;
@@ -84,6 +89,23 @@ fn refuse(request: &Request, limits: &config::Http) -> Option<Problem> {
     let brings_body = length.is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING);
     let reads_none = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     (brings_body && reads_none).then(|| Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "this method reads no body"))
+}
+
+/// The request with its whole body, which must arrive in time: whoever drips it is cut here, for every route alike.
+async fn whole(request: Request, limits: &config::Http) -> Result<Request, Problem> {
+    let (head, body) = request.into_parts();
+    if body.is_end_stream() {
+        return Ok(Request::from_parts(head, body));
+    }
+    let limited = Limited::new(body, limits.body_bytes_max);
+    match tokio::time::timeout(limits.body_timeout, limited.collect()).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Problem::new(problem::CONTENT_TOO_LARGE, format!("at most {} bytes are read", limits.body_bytes_max)))
+        }
+        Ok(Err(_)) => Err(Problem::new(problem::MALFORMED_REQUEST, "the body broke off")),
+        Err(_) => Err(Problem::new(problem::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
 }
 
 /// The answer, or a problem when it has not begun in time. What was under way is dropped, and its statement with it.

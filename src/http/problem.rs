@@ -83,6 +83,8 @@ kinds! {
         "The resource does not answer this method. The Allow header lists those that it answers.";
     NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "No acceptable media type is offered",
         "Nothing in the Accept header, or in format=, is offered here. The hint lists what is.";
+    REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time",
+        "The request's body took too long to arrive. Send it again, at once.";
     CONTENT_TOO_LARGE = "content-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The request's body is larger than any that this server reads.";
     TARGET_TOO_LONG = "target-too-long", URI_TOO_LONG, "The URL is too long",

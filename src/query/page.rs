@@ -1,6 +1,7 @@
 //! Keyset pages: a cursor is the last row's sort key, authenticated. There is no offset, since row 1,000,000 would cost
 //! a million rows.
 
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,6 +33,14 @@ impl CursorKey {
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// A key that ends with the process.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut secret = [0; 32];
+        SystemRandom::new().fill(&mut secret).expect("the system's random source");
+        Self::new(&secret)
     }
 
     /// The payload, authenticated: no nonce and no subject, so that equal pages have equal cursors.

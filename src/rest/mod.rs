@@ -1,6 +1,8 @@
 //! The REST door: paths and query strings to questions, entries to responses. Nothing of planning or permission.
 
 mod datasets;
+mod docs;
+pub mod openapi;
 mod params;
 mod rows;
 
@@ -18,6 +20,10 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}", get(datasets::describe))
         .route("/v1/datasets/{dataset}/rows", get(rows::page))
         .route("/v1/datasets/{dataset}/rows/{*key}", get(rows::row))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::asset))
+        .route("/problems/{slug}", get(docs::kind))
 }
 
 /// Marks an answer as its caller's own: kept by no shared cache, and asked for again each time.

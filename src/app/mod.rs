@@ -1,0 +1,228 @@
+//! Puts the house together: from a configuration to two listeners that serve.
+
+mod router;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::auth::{self, Keys, Matrix, Rotation, Rules};
+use crate::catalog::{self, Catalog};
+use crate::config::{self, Config};
+use crate::engine::Engine;
+use crate::http::Context;
+use crate::ops;
+use crate::query::CursorKey;
+use crate::source::{self, Mismatch, Sources};
+use crate::telemetry;
+
+pub use server::Error as ServerError;
+
+/// A start waits so long for a source to be compared with its contracts. One that is out is compared by nobody, and
+/// answers 503 until it is back.
+const COMPARE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Probes and scrapes need few connections.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// A load balancer reads the readiness probe this often, at least: so long after it turned, requests still arrive.
+const DRAIN_NOTICE: Duration = Duration::from_secs(1);
+
+/// Why Martello does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no source, so nothing could be served.
+    #[error("find a source in the configuration: expected sources.NAME.url")]
+    NoSource,
+    /// There is no key, so nobody could be let in.
+    #[error("find a key for tokens in the configuration: expected auth.hs256 or auth.jwks")]
+    NoKey,
+    /// The catalog is at fault.
+    #[error("load the catalog")]
+    Catalog(#[source] catalog::Error),
+    /// A contract names a source that is not configured.
+    #[error("find source {source_name:?} of dataset {dataset} in the configuration")]
+    UnknownSource {
+        /// The dataset.
+        dataset: String,
+        /// The source.
+        source_name: String,
+    },
+    /// A source cannot be opened.
+    #[error("open the sources")]
+    Source(#[source] source::Error),
+    /// Live relations do not keep their contracts.
+    #[error("serve relations that do not keep their contracts:\n{}", .0.iter().map(|mismatch| format!("  {mismatch}")).collect::<Vec<_>>().join("\n"))]
+    Mismatches(Vec<Mismatch>),
+    /// The key set cannot be read.
+    #[error("read the key set")]
+    Jwks(#[source] auth::JwksError),
+    /// A listener cannot serve.
+    #[error("start the listener")]
+    Server(#[source] server::Error),
+}
+
+/// What is served and to whom, without a listener.
+pub struct House {
+    /// Datasets.
+    pub catalog: Arc<Catalog>,
+    /// Roles.
+    pub matrix: Arc<Matrix>,
+}
+
+impl House {
+    /// Loads contracts and access matrix.
+    ///
+    /// # Errors
+    /// With every fault of the files.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let catalog = Arc::new(catalog::load(&config.catalog).map_err(Error::Catalog)?);
+        let matrix = Arc::new(Matrix::load(&config.catalog, &catalog).map_err(Error::Catalog)?);
+        Ok(Self { catalog, matrix })
+    }
+}
+
+/// A server that runs.
+pub struct Running {
+    /// Where the public listener is.
+    pub public: SocketAddr,
+    /// Where the admin listener is.
+    pub admin: SocketAddr,
+    draining: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    rotation: Option<JoinHandle<()>>,
+}
+
+/// Starts everything; returns when both listeners accept.
+///
+/// # Errors
+/// Whatever keeps Martello from serving what it promises.
+pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running, Error> {
+    let House { catalog, matrix } = House::load(&config)?;
+    if config.sources.is_empty() {
+        return Err(Error::NoSource);
+    }
+    for dataset in catalog.iter() {
+        if !config.sources.contains_key(dataset.source.as_str()) {
+            let (dataset, source_name) = (dataset.name.to_string(), dataset.source.to_string());
+            return Err(Error::UnknownSource { dataset, source_name });
+        }
+    }
+    let sources = Sources::open(&config.sources).map_err(Error::Source)?;
+    let mismatches = compare(&catalog, &sources).await;
+    if !mismatches.is_empty() {
+        return Err(Error::Mismatches(mismatches));
+    }
+    let (keys, rotation) = keys(&config.auth).await?;
+    let cursors = cursor_key(&config.paging);
+
+    let engine = Arc::new(Engine { catalog, matrix, sources: sources.clone(), cursors });
+    let limits = Arc::new(config.http.clone());
+    let context = Context { engine, keys, limits };
+
+    let http = &config.http;
+    let bind = server::Bound::bind;
+    let public = bind(http.listen, http.tls.as_ref(), http.connections_max, http.head_timeout).await;
+    let public = public.map_err(Error::Server)?;
+    let admin = bind(config.admin.listen, config.admin.tls.as_ref(), ADMIN_CONNECTIONS_MAX, http.head_timeout).await;
+    let admin = admin.map_err(Error::Server)?;
+    let (public_address, admin_address) = (public.address, admin.address);
+
+    let (stop, stopped) = watch::channel(false);
+    let draining = Arc::new(AtomicBool::new(false));
+    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining) });
+    let tasks = vec![
+        tokio::spawn(public.serve(router::public(&context), stopped.clone(), http.drain_timeout)),
+        tokio::spawn(admin.serve(admin_routes, stopped, http.drain_timeout)),
+    ];
+    let rotation = rotation.map(|rotation| tokio::spawn(rotation.run()));
+    tracing::info!(public = %public_address, admin = %admin_address, "serving");
+    Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, rotation })
+}
+
+impl Running {
+    /// Tells the probes first, then stops accepting, then lets requests finish.
+    pub async fn drain(self) {
+        self.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(DRAIN_NOTICE).await;
+        self.stop().await;
+    }
+
+    /// Stops accepting and lets requests finish.
+    pub async fn stop(self) {
+        // No receiver left means that both listeners have ended by themselves.
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a listener ended in a panic");
+            }
+        }
+        if let Some(rotation) = self.rotation {
+            rotation.abort();
+        }
+    }
+}
+
+/// Compares contracts with live relations, as far as sources answer.
+async fn compare(catalog: &Catalog, sources: &Sources) -> Vec<Mismatch> {
+    let mut all = Vec::new();
+    for dataset in catalog.iter() {
+        let Ok(source) = sources.get(&dataset.source) else { continue };
+        match tokio::time::timeout(COMPARE_TIMEOUT, source.mismatches(dataset)).await {
+            Ok(Ok(mut mismatches)) => all.append(&mut mismatches),
+            Ok(Err(error)) => {
+                let error = telemetry::chain(&error);
+                tracing::warn!(dataset = %dataset.name, error, "a contract could not be compared with its relation");
+            }
+            Err(_) => {
+                tracing::warn!(dataset = %dataset.name, "a contract could not be compared with its relation in time");
+            }
+        }
+    }
+    all
+}
+
+async fn keys(config: &config::Auth) -> Result<(Arc<Keys>, Option<Rotation>), Error> {
+    let rules = Rules {
+        issuer: config.issuer.clone(),
+        audience: config.audience.clone(),
+        token_types: config.token_types.clone(),
+        leeway: config.leeway,
+    };
+    if config.hs256.is_none() && config.jwks.is_none() {
+        return Err(Error::NoKey);
+    }
+    let mut keys = Keys::new(rules);
+    if let Some(secret) = &config.hs256 {
+        keys = keys.with_hs256(secret.expose().as_bytes());
+    }
+    let keys = Arc::new(keys);
+    let Some(jwks) = &config.jwks else { return Ok((keys, None)) };
+    let rotation = Rotation::new(Arc::clone(&keys), jwks).map_err(Error::Jwks)?;
+    match rotation.turn().await {
+        Ok(()) => {}
+        // A provider that is out now may be back soon: until then its tokens are refused. A file is ours to mend.
+        Err(error @ auth::JwksError::Fetch { .. }) => {
+            tracing::warn!(error = %telemetry::chain(&error), "no key set yet");
+        }
+        Err(error) => return Err(Error::Jwks(error)),
+    }
+    Ok((keys, Some(rotation)))
+}
+
+fn cursor_key(config: &config::Paging) -> CursorKey {
+    match &config.cursor_key {
+        Some(secret) => CursorKey::new(secret.expose().as_bytes()),
+        None => {
+            tracing::warn!(
+                "paging.cursor_key is not set: cursors end with this process, and serve at no other instance"
+            );
+            CursorKey::random()
+        }
+    }
+}

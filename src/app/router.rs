@@ -1,0 +1,35 @@
+//! Every public route and every layer, on one page.
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::from_fn_with_state;
+use tower::util::option_layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::http::{Context, guard, no_such_method, no_such_path, panicked};
+use crate::rest;
+
+/// The public router. A request passes the layers from the bottom of this list to its top.
+pub(super) fn public(context: &Context) -> Router {
+    let origins = &context.limits.cors_origins;
+    Router::new()
+        .merge(rest::routes())
+        .method_not_allowed_fallback(no_such_method)
+        .fallback(no_such_path)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(option_layer((!origins.is_empty()).then(|| cors(origins))))
+        .layer(from_fn_with_state(context.clone(), guard))
+        .with_state(context.clone())
+}
+
+/// Browsers of the configured origins may call, without cookies, and may read the headers that clients need.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    let exposed = ["link", "x-request-id", "retry-after", "deprecation", "sunset"];
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::ACCEPT, header::CONTENT_TYPE])
+        .expose_headers(exposed.map(HeaderName::from_static))
+}

@@ -1,0 +1,114 @@
+//! The command line: each command reads its configuration, calls one room, and says what it did.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a command has to say goes to its caller's terminal"
+)]
+
+mod catalog;
+mod demo;
+mod load;
+mod serve;
+mod spec;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{self, Config};
+
+/// The file that is read when none is named, if it is there.
+const CONFIG_FILE: &str = "martello.yaml";
+
+/// Curated tables as a governed public data API.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100, propagate_version = true, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file [default: martello.yaml, if it is there]; MARTELLO__… variables lie over it.
+    #[arg(long, global = true, env = "MARTELLO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the catalog: what production runs.
+    Serve,
+    /// Serves the demo data from an embedded store, with tokens to try.
+    Demo(demo::Arguments),
+    /// Checks and shows contracts.
+    #[command(subcommand)]
+    Catalog(catalog::Command),
+    /// Mints and inspects tokens.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Writes the OpenAPI document of a tier or a role.
+    Openapi(spec::Arguments),
+    /// Fills the relation of a dataset from a Parquet file.
+    Load(load::Arguments),
+    /// Checks the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Writes a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Reads file and environment, checks the whole, and prints what holds; secrets print as ***.
+    Check,
+}
+
+/// Runs the command of the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: failed to start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: failed to {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = || read(arguments.config.as_deref());
+    match arguments.command {
+        Command::Serve => serve::serve(config()?).await?,
+        Command::Demo(demo) => demo::demo(demo).await?,
+        Command::Catalog(command) => return catalog::run(&command, &config()?).await,
+        Command::Token(command) => token::run(&command, config)?,
+        Command::Openapi(spec) => return spec::run(&spec, &config()?),
+        Command::Load(load) => load::load(&load, &config()?).await?,
+        Command::Config(ConfigCommand::Check) => {
+            let config = config()?;
+            println!("{}", serde_json::to_string_pretty(&config).context("write the configuration")?);
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "martello", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of the named file, of `martello.yaml` where it is there, or of the environment alone.
+fn read(file: Option<&Path>) -> anyhow::Result<Config> {
+    let found = Path::new(CONFIG_FILE);
+    let file = file.or_else(|| found.is_file().then_some(found));
+    config::load(file).context("read the configuration")
+}

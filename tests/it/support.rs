@@ -1,0 +1,165 @@
+//! Starts servers and asks them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use martello::app::{self, House, Running};
+use martello::auth::{Claims, Minter};
+use martello::config::{self, Config, Secret};
+use martello::telemetry;
+use serde_json::Value;
+
+/// The shared secret of every test server.
+pub const SECRET: &str = "a secret of the tests, of 32 bytes or more";
+
+/// Which database holds the marts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// The URL of the database that `scripts/test` has filled.
+    pub fn url(self) -> String {
+        variable(match self {
+            Self::Sqlite => "MARTELLO_TEST_SQLITE",
+            Self::Postgres => "MARTELLO_TEST_POSTGRES",
+        })
+    }
+}
+
+/// A variable that `scripts/test` sets. A missing one fails the test: nothing is skipped.
+#[expect(clippy::disallowed_methods, reason = "what the script promises to the tests stands in the environment")]
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run ./scripts/test"))
+}
+
+/// The repository's own folder.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// The configuration of a test server: free ports, the repository's catalog, one source.
+pub fn config(backend: Backend) -> Config {
+    let mut config = Config { catalog: repository().join("catalog"), ..Config::default() };
+    config.http.listen = "127.0.0.1:0".parse().expect("an address");
+    config.admin.listen = config.http.listen;
+    config.sources.insert("marts".into(), config::Source::at(backend.url()));
+    config.auth.hs256 = Some(Secret::from(SECRET.to_owned()));
+    config.paging.cursor_key = Some(Secret::from(SECRET.to_owned()));
+    config
+}
+
+/// A running server.
+pub struct Server {
+    running: Running,
+    pub url: String,
+    pub admin: String,
+    house: House,
+    minter: Minter,
+    client: reqwest::Client,
+}
+
+impl Server {
+    /// A server over the demo data.
+    pub async fn over(backend: Backend) -> Self {
+        Self::start(config(backend)).await
+    }
+
+    pub async fn start(config: Config) -> Self {
+        let house = House::load(&config).expect("a catalog");
+        let minter = Minter::new(SECRET.as_bytes(), &config.auth.issuer, &config.auth.audience);
+        let metrics = telemetry::collect().expect("metrics");
+        let running = app::start(config, metrics).await.expect("a server");
+        let url = format!("http://{}", running.public);
+        let admin = format!("http://{}", running.admin);
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+        Self { running, url, admin, house, minter, client }
+    }
+
+    /// A token whose claims make the role.
+    pub fn token(&self, role: &str) -> String {
+        let role = self.house.matrix.role(role).expect("a role");
+        self.minter.mint(role, "tester", Duration::from_secs(600), &Claims::new()).expect("a token")
+    }
+
+    /// Asks as a role.
+    pub async fn get(&self, role: &str, target: &str) -> Answer {
+        self.send(self.request(reqwest::Method::GET, target).bearer_auth(self.token(role))).await
+    }
+
+    /// A request to be completed and sent.
+    pub fn request(&self, method: reqwest::Method, target: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{target}", self.url))
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        Answer::of(request.send().await.expect("an answer")).await
+    }
+
+    /// Asks the admin listener.
+    pub async fn admin(&self, target: &str) -> Answer {
+        Answer::of(self.client.get(format!("{}{target}", self.admin)).send().await.expect("an answer")).await
+    }
+
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+
+    pub async fn drain(self) {
+        self.running.drain().await;
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.expect("a body").to_vec();
+        Self { status, headers, body }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a text"))
+    }
+
+    /// The rows of a page that was answered with 200.
+    #[track_caller]
+    pub fn rows(&self) -> Vec<Value> {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self.json()["data"].as_array().expect("rows").clone()
+    }
+
+    /// The last segment of a problem's type, after everything that a problem owes was checked.
+    #[track_caller]
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{problem}");
+        for member in ["title", "detail", "request_id"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        }
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+        let kind = problem["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/"));
+        kind.unwrap_or_else(|| panic!("{problem}")).to_owned()
+    }
+}
