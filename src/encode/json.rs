@@ -224,8 +224,11 @@ mod tests {
         fn floats_read_back_or_are_null(float: f64) {
             let mut out = Vec::new();
             write_float(float, &mut out);
-            let read: Option<f64> = serde_json::from_slice(&out).expect("JSON");
-            prop_assert_eq!(read.map(f64::to_bits), Some(float.to_bits()).filter(|_| float.is_finite()));
+            let text = std::str::from_utf8(&out).expect("ASCII");
+            prop_assert!(serde_json::from_str::<Option<f64>>(text).is_ok());
+            // Rust's own parser, since serde_json's is off by one bit here and there.
+            let read = text.parse::<f64>().ok().map(f64::to_bits);
+            prop_assert_eq!(read, Some(float.to_bits()).filter(|_| float.is_finite()));
         }
     }
 
