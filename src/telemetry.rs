@@ -3,8 +3,6 @@
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
-
 /// Upper bounds of duration buckets in seconds: a cached answer takes microseconds, the longest statement seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -25,18 +23,19 @@ pub enum Error {
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
 }
 
-/// Writes logs to standard error from now on. A second call in one process changes nothing.
+/// Writes logs to standard error from now on, as JSON objects or for people. A second call in one process changes
+/// nothing.
 ///
 /// # Errors
 /// When the level is no filter.
-pub fn log(config: &Log) -> Result<(), Error> {
-    let filter =
-        EnvFilter::try_new(&config.level).map_err(|source| Error::Level { level: config.level.clone(), source })?;
+pub fn log(level: &str, json: bool) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(level).map_err(|source| Error::Level { level: level.to_owned(), source })?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Only a process that already logs refuses, and then its own choice stays.
-    let _ = match config.format {
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(true).try_init(),
-        LogFormat::Text => subscriber.compact().try_init(),
+    let _ = if json {
+        subscriber.json().flatten_event(true).with_current_span(true).try_init()
+    } else {
+        subscriber.compact().try_init()
     };
     Ok(())
 }

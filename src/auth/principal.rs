@@ -15,10 +15,8 @@ pub type Claims = Map<String, Value>;
 /// A caller whose token was believed and whose claims make one role.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The token's `sub`.
-    pub subject: Arc<str>,
-    /// What the caller is.
-    pub role: Arc<Role>,
+    subject: Arc<str>,
+    role: Arc<Role>,
 }
 
 impl Principal {
@@ -40,6 +38,24 @@ impl Principal {
         let role = Arc::clone(matrix.role_of(&claims)?);
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().into();
         Ok(Self { subject, role })
+    }
+
+    /// The house itself in a role: for commands of an operator, who could mint the token as well.
+    #[must_use]
+    pub fn acting_as(role: Arc<Role>) -> Self {
+        Self { subject: "operator".into(), role }
+    }
+
+    /// The token's `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What the caller is.
+    #[must_use]
+    pub fn role(&self) -> &Role {
+        &self.role
     }
 }
 

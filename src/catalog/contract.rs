@@ -110,13 +110,13 @@ mod optional_duration {
     use std::time::Duration;
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
-        crate::clock::text::deserialize(input).map(Some)
+        crate::config::duration::text::deserialize(input).map(Some)
     }
 
     #[expect(clippy::ref_option, reason = "serde's `with` passes a reference to the field")]
     pub(super) fn serialize<S: Serializer>(age: &Option<Duration>, output: S) -> Result<S::Ok, S::Error> {
         match age {
-            Some(age) => crate::clock::text::serialize(age, output),
+            Some(age) => crate::config::duration::text::serialize(age, output),
             None => output.serialize_none(),
         }
     }
@@ -152,7 +152,7 @@ pub(super) struct RowCountForm {
 #[serde(deny_unknown_fields)]
 pub(super) struct FreshnessForm {
     pub(super) column: Text,
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub(super) max_age: Duration,
 }
 
@@ -178,13 +178,13 @@ pub(super) struct DeprecationForm {
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
     /// Fresh for so long.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub max_age: Duration,
     /// Then served stale for so long while it is fetched anew.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub stale_while_revalidate: Duration,
     /// Served stale for so long while the source is out.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub stale_if_error: Duration,
 }
 

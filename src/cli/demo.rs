@@ -62,7 +62,7 @@ pub(super) async fn demo(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
     let config = configure(arguments, folder)?;
-    telemetry::log(&config.log).context("set up logs")?;
+    telemetry::log(&config.log.level, config.log.format == LogFormat::Json).context("set up logs")?;
     let house = House::load(&config)?;
     fill(&house, &arguments.data, folder).await?;
 

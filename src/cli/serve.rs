@@ -3,11 +3,12 @@
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
-use crate::{app, telemetry};
+use crate::app;
+use crate::config::{Config, LogFormat};
+use crate::telemetry;
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
-    telemetry::log(&config.log).context("set up logs")?;
+    telemetry::log(&config.log.level, config.log.format == LogFormat::Json).context("set up logs")?;
     let metrics = telemetry::collect().context("set up metrics")?;
     let running = app::start(config, metrics).await.context("start")?;
     until_told().await?;

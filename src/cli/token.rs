@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::app::House;
 use crate::auth::{Claims, Minter, inspect};
-use crate::clock::parse_duration;
 use crate::config::Config;
+use crate::config::duration::parse_duration;
 
 #[derive(Subcommand)]
 pub(super) enum Command {

@@ -19,6 +19,7 @@ const LEEWAY_SECONDS_MAX: u64 = 60;
 ///
 /// # Errors
 /// With the file, variable or key at fault and what was expected.
+#[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 pub fn load(file: Option<&Path>) -> Result<Config, Error> {
     let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
     load_from(file, variables.collect())

@@ -3,6 +3,7 @@
 //! `MARTELLO__HTTP__LISTEN=0.0.0.0:8080` sets `http.listen`: two underscores part the keys. Nothing else in Martello
 //! reads the environment.
 
+pub mod duration;
 mod load;
 mod secret;
 
@@ -63,13 +64,13 @@ pub struct Http {
     /// Open connections at most; more wait in the backlog. 10000.
     pub connections_max: usize,
     /// A request's head must have arrived within so long. `10s`.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub head_timeout: Duration,
     /// A request's body must have arrived within so long. `10s`.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub body_timeout: Duration,
     /// An answer must have begun within so long, or the client hears 504. `10s`.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub request_timeout: Duration,
     /// Bytes of a request's head at most. 16384.
     pub head_bytes_max: usize,
@@ -78,7 +79,7 @@ pub struct Http {
     /// Bytes of a request's body at most. 65536.
     pub body_bytes_max: usize,
     /// After SIGTERM, requests under way may take so long. `10s`.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub drain_timeout: Duration,
     /// Origins of browsers that may call, exactly as browsers send them. None.
     pub cors_origins: Vec<String>,
@@ -142,10 +143,10 @@ pub struct Source {
     #[serde(default = "waiting_max")]
     pub waiting_max: usize,
     /// How long a request waits for a connection before it hears 503. `1s`.
-    #[serde(default = "acquire_timeout", with = "crate::clock::text")]
+    #[serde(default = "acquire_timeout", with = "crate::config::duration::text")]
     pub acquire_timeout: Duration,
     /// How long a statement may run. `5s`.
-    #[serde(default = "statement_timeout", with = "crate::clock::text")]
+    #[serde(default = "statement_timeout", with = "crate::config::duration::text")]
     pub statement_timeout: Duration,
 }
 
@@ -190,7 +191,7 @@ pub struct Auth {
     /// The `typ` that a token may have (RFC 9068 asks for `at+jwt`). `[at+jwt]`.
     pub token_types: Vec<String>,
     /// Clock skew that is forgiven, 60 s at most. `30s`.
-    #[serde(with = "crate::clock::text")]
+    #[serde(with = "crate::config::duration::text")]
     pub leeway: Duration,
     /// A shared secret of at least 32 bytes for HS256: development, and `martello token mint`.
     pub hs256: Option<Secret>,
@@ -223,10 +224,10 @@ pub struct Jwks {
     #[serde(default = "algorithms")]
     pub algorithms: Vec<String>,
     /// How often the set is read again. `5m`.
-    #[serde(default = "refresh", with = "crate::clock::text")]
+    #[serde(default = "refresh", with = "crate::config::duration::text")]
     pub refresh: Duration,
     /// An unknown key id asks for the set at most this often. `10s`.
-    #[serde(default = "refetch", with = "crate::clock::text")]
+    #[serde(default = "refetch", with = "crate::config::duration::text")]
     pub refetch: Duration,
 }
 

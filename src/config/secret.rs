@@ -31,6 +31,7 @@ impl Secret {
     ///
     /// # Errors
     /// When the file or variable cannot be read.
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
     pub(super) fn resolve(&self) -> Result<Self, super::Error> {
         match self {
             Self::Value(_) => Ok(self.clone()),

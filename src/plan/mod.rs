@@ -6,6 +6,7 @@
 mod bind;
 mod cursor;
 mod error;
+mod explain;
 mod fingerprint;
 mod predicate;
 mod value;

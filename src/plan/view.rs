@@ -16,7 +16,7 @@ impl View {
     /// What the caller may know of the dataset; `None` when that is nothing, as if it did not exist.
     #[must_use]
     pub fn of(catalog: &Catalog, principal: &Principal, dataset: &str) -> Option<Self> {
-        Self::of_role(catalog, &principal.role, dataset)
+        Self::of_role(catalog, principal.role(), dataset)
     }
 
     /// What the role may know of the dataset.

@@ -13,7 +13,7 @@ use crate::plan::{self, LIMIT_DEFAULT, View};
 
 /// `GET /v1/datasets`
 pub(super) async fn list(State(context): State<Context>, Caller(principal): Caller) -> Response {
-    let views = View::all(&context.engine.catalog, &principal.role);
+    let views = View::all(&context.engine.catalog, principal.role());
     let data: Vec<Value> = views.iter().map(summary).collect();
     private(Json(json!({ "data": data })).into_response())
 }
@@ -25,8 +25,8 @@ pub(super) async fn describe(
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
     let view = View::of(&context.engine.catalog, &principal, &name).ok_or(plan::Error::UnknownDataset(name))?;
-    let known = |dataset: &str| principal.role.grant(dataset).is_some();
-    Ok(private(Json(json!({ "data": detail(&view, &principal.role, known) })).into_response()))
+    let known = |dataset: &str| principal.role().grant(dataset).is_some();
+    Ok(private(Json(json!({ "data": detail(&view, principal.role(), known) })).into_response()))
 }
 
 fn summary(view: &View) -> Value {

@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self';
 /// `GET /openapi.json`: what the caller's role may see.
 pub(super) async fn document(State(context): State<Context>, Caller(principal): Caller) -> Result<Response, Problem> {
     let url = context.limits.public_url.as_deref();
-    let document = openapi::document(&context.engine.catalog, &principal.role, url);
+    let document = openapi::document(&context.engine.catalog, principal.role(), url);
     let text = document.to_json().map_err(|error| problem::internal().cause(&error))?;
     Ok(private(([(header::CONTENT_TYPE, "application/json")], text).into_response()))
 }

@@ -13,6 +13,8 @@ use axum::routing::get;
 
 use crate::http::Context;
 
+pub use params::question;
+
 /// The routes of this door.
 pub fn routes() -> Router<Context> {
     Router::new()

@@ -2,6 +2,7 @@
 
 use crate::catalog::Operator;
 use crate::encode::Numbers;
+use crate::http::extract;
 use crate::http::problem::{self, Problem, shown};
 use crate::query::{Comparison, Cursor, Direction, Filter, Nulls, Operand, OrderKey, Page, Query};
 
@@ -11,6 +12,20 @@ pub(super) struct Asked {
     pub(super) query: Query,
     pub(super) format: Option<String>,
     pub(super) numbers: Numbers,
+}
+
+/// The question of a target such as `/v1/datasets/price_daily/rows?symbol=MSFT`, as this door reads it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn question(target: &str) -> Result<Query, Problem> {
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let parameters = extract::parameters(query)?;
+    match path.splitn(6, '/').collect::<Vec<_>>()[..] {
+        ["", "v1", "datasets", dataset, "rows"] => Ok(page(dataset, parameters)?.query),
+        ["", "v1", "datasets", dataset, "rows", key] => Ok(row(dataset, extract::segments(key)?, parameters)?.query),
+        _ => Err(Problem::new(problem::NOT_FOUND, "there is no such resource")),
+    }
 }
 
 /// Reads the parameters of a page.
@@ -172,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn asked(query: &str) -> Result<Asked, &'static str> {
-        let parameters = crate::http::extract::parameters(Some(query)).map_err(|problem| problem.kind.slug)?;
+        let parameters = extract::parameters(Some(query)).map_err(|problem| problem.kind.slug)?;
         page("d", parameters).map_err(|problem| problem.kind.slug)
     }
 

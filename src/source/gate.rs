@@ -63,7 +63,7 @@ mod tests {
         let inside = gate.enter().await.expect("room");
         assert!(matches!(gate.enter().await, Err(Error::Busy)));
         drop(inside);
-        gate.enter().await.expect("room again");
+        drop(gate.enter().await.expect("room again"));
         assert_eq!(gate.waiting.load(Ordering::Relaxed), 0);
     }
 }

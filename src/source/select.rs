@@ -31,14 +31,15 @@ pub fn statement(plan: &Plan, dialect: Dialect) -> Statement {
             other => Expr::And(vec![other, behind]),
         };
     }
-    let select = Select {
-        distinct_on: Vec::new(),
-        columns: plan.columns().map(|column| Expr::Column(&column.name)).collect(),
-        from,
-        filter,
-        order: plan.order().iter().map(|key| order(plan, key)).collect(),
-        limit: Some(Parameter::One(Type::Int64, Value::Int(i64::from(plan.limit()) + 1))),
+    let columns = plan.columns().map(|column| Expr::Column(&column.name)).collect();
+    // A primary key has one row: there is nothing to order and nothing to cut.
+    let (order, limit) = if plan.single() {
+        (Vec::new(), None)
+    } else {
+        let rows = Value::Int(i64::from(plan.limit()) + 1);
+        (plan.order().iter().map(|key| order(plan, key)).collect(), Some(Parameter::One(Type::Int64, rows)))
     };
+    let select = Select { distinct_on: Vec::new(), columns, from, filter, order, limit };
     select.render(dialect)
 }
 

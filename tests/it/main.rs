@@ -1,4 +1,9 @@
 //! The real server on a free port over real databases, asked over HTTP. `./scripts/test` brings what is needed.
+#![allow(unreachable_pub, reason = "a test binary has no one to reach")]
 
+mod architecture;
+mod conformance;
 mod pagination;
+mod permissions;
+mod plans;
 mod support;

@@ -1,0 +1,80 @@
+//! The whole matrix, printed: a change of permission is a diff that a person reads. And the server keeps to it.
+
+use std::fmt::Write as _;
+
+use martello::app::House;
+use martello::plan::View;
+
+use crate::support::{Backend, Server, config, repository};
+
+#[test]
+fn the_matrix_is_as_it_was_reviewed() {
+    let house = House::load(&config(Backend::Sqlite)).expect("a catalog");
+    let mut text = String::new();
+    for role in house.matrix.roles() {
+        let claims: Vec<String> = role.claims.iter().map(|(claim, value)| format!("{claim}={value}")).collect();
+        writeln!(text, "{} ({:?}, {})", role.name, role.tier, claims.join(" ")).expect("written");
+        for dataset in house.catalog.iter() {
+            let Some(view) = View::of_role(&house.catalog, role, dataset.name.as_str()) else {
+                writeln!(text, "  {}: nothing", dataset.name).expect("written");
+                continue;
+            };
+            let shown: Vec<&str> = view.columns().map(|column| column.name.as_str()).collect();
+            let hidden = dataset.columns.iter().map(|column| column.name.as_str()).filter(|name| !shown.contains(name));
+            let hidden: Vec<&str> = hidden.collect();
+            let but = if hidden.is_empty() { String::new() } else { format!(", hides {}", hidden.join(" ")) };
+            writeln!(text, "  {}: {} rows of {}{but}", dataset.name, view.rows_per_request(), shown.join(" "))
+                .expect("written");
+        }
+    }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(repository().join("tests/permissions"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_snapshot!("matrix", text));
+}
+
+#[tokio::test]
+async fn every_role_gets_its_columns_and_no_other_in_every_place() {
+    let server = Server::over(Backend::Sqlite).await;
+    let house = House::load(&config(Backend::Sqlite)).expect("a catalog");
+    for role in house.matrix.roles() {
+        let listed = server.get(&role.name, "/v1/datasets").await.rows();
+        let listed: Vec<&str> = listed.iter().map(|dataset| dataset["name"].as_str().expect("a name")).collect();
+        for dataset in house.catalog.iter() {
+            let name = dataset.name.as_str();
+            let base = format!("/v1/datasets/{name}");
+            let view = View::of_role(&house.catalog, role, name);
+            assert_eq!(listed.contains(&name), view.is_some(), "{} {name}", role.name);
+            let page = server.get(&role.name, &format!("{base}/rows?limit=1")).await;
+            let described = server.get(&role.name, &base).await;
+            let Some(view) = view else {
+                assert_eq!((page.problem().as_str(), described.problem().as_str()), ("not-found", "not-found"));
+                continue;
+            };
+            let shown: Vec<&str> = view.columns().map(|column| column.name.as_str()).collect();
+            let row = page.rows().remove(0);
+            let answered: Vec<&str> = row.as_object().expect("a row").keys().map(String::as_str).collect();
+            assert_eq!(answered, shown, "{} {name}", role.name);
+            let columns = described.json()["data"]["columns"].clone();
+            let columns = columns.as_array().expect("columns").iter().map(|column| column["name"].as_str());
+            assert_eq!(columns.collect::<Option<Vec<_>>>().expect("names"), shown);
+            for hidden in dataset.columns.iter().filter(|column| !shown.contains(&column.name.as_str())) {
+                let column = &hidden.name;
+                for (question, problem) in [
+                    (format!("select={column}"), "unknown-column"),
+                    (format!("sort={column}"), "unknown-column"),
+                    (
+                        format!("latest_by={column}"),
+                        if dataset.time.is_some() { "unknown-column" } else { "not-timed" },
+                    ),
+                    (format!("{column}=1"), "unknown-parameter"),
+                    (format!("{column}.is_null=true"), "unknown-parameter"),
+                ] {
+                    let answer = server.get(&role.name, &format!("{base}/rows?{question}")).await;
+                    assert_eq!(answer.problem(), problem, "{} {name} {question}", role.name);
+                }
+            }
+        }
+    }
+    server.stop().await;
+}
