@@ -3,7 +3,9 @@
 
 mod architecture;
 mod conformance;
+mod faults;
 mod pagination;
 mod permissions;
 mod plans;
+mod postgres;
 mod support;
