@@ -127,8 +127,7 @@ CASES = {
     "key": {
         "sql": r"""\set s random(0, 999)
 \set d random(0, 999)
-SELECT {columns} FROM price_daily WHERE symbol = 'S' || lpad(:s::text, 4, '0') AND date = date '2020-01-01' + :d;""",
-        "prepare": ("SELECT {columns} FROM price_daily WHERE symbol = $1 AND date = $2"),
+SELECT {columns} FROM price_daily WHERE symbol = 'S' || lpad(:s::text, 4, '0') AND date = date '2020-01-01' + :d::int;""",
         "lua": """request = function()
   local day = os.date("!%Y-%m-%d", 1577836800 + 86400 * math.random(0, 999))
   return wrk.format("GET", string.format("/v1/datasets/price_daily/rows/S%04d/%s", math.random(0, 999), day))
