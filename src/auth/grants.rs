@@ -181,18 +181,19 @@ struct GrantForm {
     rows_per_request: Option<Spanned<u32>>,
 }
 
+/// serde buffers what it tries in turn, and places are lost on the way: faults stand where the grant does.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected all, a list of columns, or {all_but: […]}")]
 enum ColumnsForm {
-    Word(Spanned<String>),
-    List(Vec<Spanned<String>>),
+    Word(String),
+    List(Vec<String>),
     AllBut(AllButForm),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AllButForm {
-    all_but: Vec<Spanned<String>>,
+    all_but: Vec<String>,
 }
 
 fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec<Role> {
@@ -232,15 +233,14 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
 
 fn grant(form: &Spanned<GrantForm>, role_limit: u32, dataset: &Dataset, checked: &mut Checked<'_>) -> Option<Grant> {
     let columns = match &form.value.columns {
-        ColumnsForm::Word(word) if word.value == "all" => vec![true; dataset.columns.len()],
-        ColumnsForm::Word(word) => {
-            let found = &word.value;
+        ColumnsForm::Word(word) if word == "all" => vec![true; dataset.columns.len()],
+        ColumnsForm::Word(found) => {
             checked
-                .at(word.referenced, format_args!("{found:?}: expected all, a list of columns, or {{all_but: […]}}"));
+                .at(form.referenced, format_args!("{found:?}: expected all, a list of columns, or {{all_but: […]}}"));
             return None;
         }
-        ColumnsForm::List(names) => marked(names, true, dataset, checked),
-        ColumnsForm::AllBut(form) => marked(&form.all_but, false, dataset, checked),
+        ColumnsForm::List(names) => marked(names, true, form, dataset, checked),
+        ColumnsForm::AllBut(but) => marked(&but.all_but, false, form, dataset, checked),
     };
     let point_in_time = dataset.point_in_time.iter().map(|revision| revision.known_at);
     let carried = dataset.primary_key.iter().copied().chain(dataset.time).chain(point_in_time);
@@ -258,16 +258,21 @@ fn grant(form: &Spanned<GrantForm>, role_limit: u32, dataset: &Dataset, checked:
 }
 
 /// For each column of the contract, whether it is visible: the named ones are `visible`, the others are not so.
-fn marked(names: &[Spanned<String>], visible: bool, dataset: &Dataset, checked: &mut Checked<'_>) -> Vec<bool> {
+fn marked(
+    names: &[String],
+    visible: bool,
+    form: &Spanned<GrantForm>,
+    dataset: &Dataset,
+    checked: &mut Checked<'_>,
+) -> Vec<bool> {
     let mut columns = vec![!visible; dataset.columns.len()];
-    for name in names {
-        if let Some(column) = dataset.column(&name.value) {
+    for found in names {
+        if let Some(column) = dataset.column(found) {
             columns[column] = visible;
         } else {
             let known: Vec<&str> = dataset.columns.iter().map(|column| column.name.as_str()).collect();
-            let found = &name.value;
             let expected = format!("{} has no column {found:?}: expected one of {}", dataset.name, known.join(", "));
-            checked.at(name.referenced, expected);
+            checked.at(form.referenced, expected);
         }
     }
     columns

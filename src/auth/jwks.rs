@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::Keys;
 use super::keys::Key;
@@ -139,15 +141,26 @@ async fn fetch(url: &str, client: &reqwest::Client) -> Result<Vec<u8>, JwksError
     Ok(bytes)
 }
 
-/// The keys of a set that may verify signatures; others (encryption, shared secrets, unknown kinds) are passed over.
+/// A key set (RFC 7517, 5) whose keys are judged one by one.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Value>,
+}
+
+/// The keys of a set that may verify signatures; others (encryption, shared secrets, unknown kinds, malformed ones) are
+/// passed over, or one odd key would hold up the rotation of all.
 fn usable(bytes: &[u8], allowed: &[Algorithm]) -> Result<Vec<Key>, JwksError> {
-    let set: JwkSet = serde_json::from_slice(bytes).map_err(JwksError::Json)?;
-    let keys: Vec<Key> = set.keys.iter().filter_map(|jwk| key(jwk, allowed)).collect();
+    let set: Set = serde_json::from_slice(bytes).map_err(JwksError::Json)?;
+    let jwks = set.keys.into_iter().filter_map(|jwk| serde_json::from_value::<Jwk>(jwk).ok());
+    let keys: Vec<Key> = jwks.filter_map(|jwk| key(&jwk, allowed)).collect();
     if keys.is_empty() { Err(JwksError::NoKey) } else { Ok(keys) }
 }
 
 fn key(jwk: &Jwk, allowed: &[Algorithm]) -> Option<Key> {
     if matches!(&jwk.common.public_key_use, Some(other) if *other != PublicKeyUse::Signature) {
+        return None;
+    }
+    if matches!(&jwk.common.key_operations, Some(all) if !all.contains(&KeyOperations::Verify)) {
         return None;
     }
     let (algorithm, named) = match &jwk.algorithm {

@@ -42,11 +42,13 @@ impl<'f> Checked<'f> {
                 let error = error.without_snippet();
                 let location = error.location().unwrap_or(Location::UNKNOWN);
                 let message = error.to_string();
-                let message = message
-                    .split_once(": ")
-                    .filter(|(place, _)| place.starts_with("error at line") || place.starts_with("error: line"))
-                    .map_or(message.as_str(), |(_, rest)| rest);
+                let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
                 self.at(location, message);
+                // A key that is not there stands on no line: the place is that of what lacks it.
+                let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+                if let (Some((key, _)), Some(fault)) = (missing, self.faults.last_mut()) {
+                    fault.key = key.to_owned();
+                }
                 None
             }
         }
@@ -131,6 +133,12 @@ mod tests {
         let fault = fault("name: x\ninner:\n  size: many\n");
         assert_eq!((fault.line, fault.key.as_str()), (3, "size"));
         assert!(fault.to_string().starts_with("a.yaml:3: size: "), "{fault}");
+    }
+
+    #[test]
+    fn a_missing_key_names_itself_and_the_place_that_lacks_it() {
+        let fault = fault("inner:\n  size: 1\n");
+        assert_eq!((fault.key.as_str(), fault.expected.as_str()), ("name", "missing field `name`"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `martello catalog`
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
+use super::say;
 use crate::app::House;
 use crate::catalog::{Dataset, Direction};
 use crate::config::Config;
@@ -30,22 +32,19 @@ pub(super) async fn run(command: &Command, config: &Config) -> anyhow::Result<Ex
     match command {
         Command::Check { against: None } => {
             let (datasets, roles) = (house.catalog.iter().count(), house.matrix.roles().count());
-            println!("{datasets} datasets and {roles} roles are in order");
+            say(&format!("{datasets} datasets and {roles} roles are in order\n"))?;
         }
         Command::Check { against: Some(name) } => return check_against(&house, config, name).await,
         Command::Show { name: None } => {
-            for dataset in house.catalog.iter() {
+            let line = |dataset: &Arc<Dataset>| {
                 let family = format!("{:?}", dataset.family).to_lowercase();
-                println!(
-                    "{:20} {family:12} {:3} columns  {}",
-                    dataset.name.as_str(),
-                    dataset.columns.len(),
-                    dataset.title
-                );
-            }
+                let (name, columns) = (dataset.name.as_str(), dataset.columns.len());
+                format!("{name:20} {family:12} {columns:3} columns  {}\n", dataset.title)
+            };
+            say(&house.catalog.iter().map(line).collect::<String>())?;
         }
         Command::Show { name: Some(name) } => match house.catalog.get(name) {
-            Some(dataset) => show(dataset),
+            Some(dataset) => say(&shown(dataset))?,
             None => {
                 let names: Vec<&str> = house.catalog.iter().map(|dataset| dataset.name.as_str()).collect();
                 bail!("find dataset {name:?}: expected one of {}", names.join(", "));
@@ -72,11 +71,11 @@ async fn check_against(house: &House, config: &Config, name: &str) -> anyhow::Re
     for mismatch in &mismatches {
         eprintln!("{mismatch}");
     }
-    println!("{compared} datasets compared with {name}: {} mismatches", mismatches.len());
+    say(&format!("{compared} datasets compared with {name}: {} mismatches\n", mismatches.len()))?;
     Ok(if mismatches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(dataset: &Dataset) {
+fn shown(dataset: &Dataset) -> String {
     let names = |columns: &[usize]| {
         columns.iter().map(|index| dataset.columns[*index].name.as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -86,25 +85,32 @@ fn show(dataset: &Dataset) {
             format!("{minus}{}", dataset.columns[*index].name)
         })
         .collect();
-    println!("{} — {}", dataset.name, dataset.title);
-    println!("{}\n", dataset.description);
-    println!("owner        {}", dataset.owner);
-    println!("source       {} of {}", dataset.relation, dataset.source);
-    println!("primary key  {}", names(&dataset.primary_key));
-    println!("order        {}", order.join(", "));
+    let mut text = String::new();
+    let mut line = |line: String| {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    line(format!("{} — {}", dataset.name, dataset.title));
+    line(dataset.description.clone());
+    line(String::new());
+    line(format!("owner        {}", dataset.owner));
+    line(format!("source       {} of {}", dataset.relation, dataset.source));
+    line(format!("primary key  {}", names(&dataset.primary_key)));
+    line(format!("order        {}", order.join(", ")));
     if let Some(time) = dataset.time {
-        println!("time         {}", dataset.columns[time].name);
+        line(format!("time         {}", dataset.columns[time].name));
     }
     if let Some(point_in_time) = &dataset.point_in_time {
         let known_at = &dataset.columns[point_in_time.known_at].name;
-        println!("known at     {known_at}, by {}", names(&point_in_time.identity));
+        line(format!("known at     {known_at}, by {}", names(&point_in_time.identity)));
     }
-    println!();
+    line(String::new());
     for column in &dataset.columns {
         let null = if column.nullable { "null" } else { "" };
         let operators: Vec<&str> = column.filter.iter().map(|operator| operator.as_str()).collect();
         let sort = if column.sort { " sort" } else { "" };
         let data_type = column.data_type.to_string();
-        println!("{:24} {data_type:14} {null:5} {}{sort}", column.name.as_str(), operators.join(" "));
+        line(format!("{:24} {data_type:14} {null:5} {}{sort}", column.name.as_str(), operators.join(" ")));
     }
+    text
 }

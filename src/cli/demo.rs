@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 
 use super::load::progress;
+use super::say;
 use super::serve::until_told;
 use super::token::minter;
 use crate::app::{self, House};
@@ -92,7 +93,7 @@ async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         }
         write_whole(file, &text)?;
     }
-    println!(
+    say(&format!(
         "Martello serves {} datasets at {url}\n\n\
          # What a client (client_pro) may see, and its first question:\n\
          export TOKEN={client}\n\
@@ -105,10 +106,10 @@ async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
          {url}/docs\n\n\
          # Health and metrics:\n\
          curl {}/readyz\n\n\
-         Ctrl-C ends it.",
+         Ctrl-C ends it.\n",
         house.catalog.iter().count(),
         url_of(running.admin),
-    );
+    ))?;
     until_told().await?;
     running.stop().await;
     Ok(())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::say;
 use crate::app::House;
 use crate::catalog::Dataset;
 use crate::config::{self, Config};
@@ -48,8 +49,8 @@ pub(super) async fn load(arguments: &Arguments, config: &Config) -> anyhow::Resu
     let rows = input.load(source, mode, |rows| bar.set_position(rows)).await?;
     bar.finish_and_clear();
     let relation = &dataset.relation;
-    println!("{rows} rows into {relation} of {} in {:.2} s", arguments.source, begun.elapsed().as_secs_f64());
-    Ok(())
+    let seconds = begun.elapsed().as_secs_f64();
+    say(&format!("{rows} rows into {relation} of {} in {seconds:.2} s\n", arguments.source))
 }
 
 /// Only SQLite may create a relation: elsewhere it must be there, and fit.

@@ -1,9 +1,5 @@
 //! The command line: each command reads its configuration, calls one room, and says what it did.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "what a command has to say goes to its caller's terminal"
-)]
+#![expect(clippy::print_stderr, reason = "what a command has to complain of goes to its caller's terminal")]
 
 mod catalog;
 mod demo;
@@ -12,6 +8,7 @@ mod serve;
 mod spec;
 mod token;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -80,7 +77,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(run(arguments)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: failed to {error:#}");
+            eprintln!("error: failed to {}", told(&error));
             ExitCode::FAILURE
         }
     }
@@ -97,13 +94,36 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Load(load) => load::load(&load, &config()?).await?,
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;
-            println!("{}", serde_json::to_string_pretty(&config).context("write the configuration")?);
+            say(&(serde_json::to_string_pretty(&config).context("write the configuration")? + "\n"))?;
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "martello", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "martello", &mut script);
+            say(&String::from_utf8_lossy(&script))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An error and its causes, without those that the one before has told already: some libraries print theirs.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// Writes to standard output. A reader that went away, such as `head`, has read enough: that is no fault.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("write to standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// The configuration of the named file, of `martello.yaml` where it is there, or of the environment alone.

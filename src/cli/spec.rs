@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
+use super::say;
 use crate::app::House;
 use crate::auth::Tier;
 use crate::config::Config;
@@ -45,10 +46,10 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> anyhow::Result<Exit
             bail!("find {} up to date: run martello openapi", file.display());
         }
     } else if file.as_os_str() == "-" {
-        print!("{text}");
+        say(&text)?;
     } else {
         std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
-        println!("{} is written", file.display());
+        say(&format!("{} is written\n", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::say;
 use crate::app::House;
 use crate::auth::{Claims, Minter, inspect};
 use crate::config::Config;
@@ -46,7 +47,7 @@ pub(super) fn run(command: &Command, config: impl Fn() -> anyhow::Result<Config>
             };
             let minter = minter(&config)?;
             let claims: Claims = claims.iter().cloned().collect();
-            println!("{}", minter.mint(role, subject, *ttl, &claims).context("sign the token")?);
+            say(&(minter.mint(role, subject, *ttl, &claims).context("sign the token")? + "\n"))?;
         }
         Command::Inspect { token } => {
             let token = match token {
@@ -55,7 +56,7 @@ pub(super) fn run(command: &Command, config: impl Fn() -> anyhow::Result<Config>
             };
             let (header, claims) = inspect(token.trim()).context("read the token")?;
             let shown = json!({ "believed": false, "header": header, "claims": claims });
-            println!("{}", serde_json::to_string_pretty(&shown).context("write the token")?);
+            say(&(serde_json::to_string_pretty(&shown).context("write the token")? + "\n"))?;
         }
     }
     Ok(())

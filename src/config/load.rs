@@ -142,9 +142,11 @@ fn check(mut config: Config) -> Result<Config, Error> {
 }
 
 fn is_loopback(url: &str) -> bool {
-    ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-        .iter()
-        .any(|host| url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
+    // What stands before an @ is a user, not the host.
+    !url.contains('@')
+        && ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+            .iter()
+            .any(|host| url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])))
 }
 
 #[cfg(test)]
@@ -178,13 +180,14 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_key_and_place() {
-        let cases: [(&str, &[(&str, &str)], &str); 6] = [
+        let cases: [(&str, &[(&str, &str)], &str); 7] = [
             ("http:\n  lisen: x\n", &[], "lisen"),
             ("http:\n  head_timeout: soon\n", &[], "soon"),
             ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),
             ("", &[("MARTELLO__HTTP__HEAD_TIMEOUT", "soon")], "MARTELLO__HTTP__HEAD_TIMEOUT"),
             ("auth: {hs256: short}", &[], "auth.hs256"),
             ("sources: {marts: {url: 'mysql://x'}}", &[], "sources.marts.url"),
+            ("auth: {jwks: {url: 'http://127.0.0.1:x@keys.example/'}}", &[], "auth.jwks.url"),
         ];
         for (text, variables, named) in cases {
             let error = read(text, variables).expect_err(text).to_string();

@@ -24,7 +24,11 @@ impl FromRequestParts<Context> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let named = |pair: &str| pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        // Decoded, as a name is wherever it is read.
+        let named = |pair: &str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase()
+        };
         if let Some(name) = query.split('&').map(named).find(|name| CREDENTIALS.contains(&name.as_str())) {
             let detail = "credentials are taken from the Authorization header only";
             return Err(Problem::new(problem::CREDENTIAL_IN_URL, detail).parameter(name));

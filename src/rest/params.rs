@@ -36,29 +36,46 @@ pub(super) fn page(dataset: &str, parameters: Vec<(String, String)>) -> Result<A
     let mut conditions = Vec::new();
     let mut seen: Vec<String> = Vec::new();
     for (name, value) in parameters {
-        let part = matches!(
-            name.as_str(),
-            "select" | "sort" | "limit" | "cursor" | "latest_by" | "as_of" | "format" | "numbers"
-        );
-        if part && seen.contains(&name) {
+        let once = matches!(name.as_str(), "limit" | "cursor" | "as_of" | "format" | "numbers");
+        if once && seen.contains(&name) {
             let detail = format!("{name} is given twice");
             return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter(name));
         }
         match name.as_str() {
-            "select" => query.select = Some(names("select", &value)?),
-            "latest_by" => query.latest_by = names("latest_by", &value)?,
-            "sort" => query.order = Some(names("sort", &value)?.iter().map(|key| order_key(key)).collect()),
+            "select" => query.select.get_or_insert_default().extend(names("select", &value)?),
+            "latest_by" => query.latest_by.extend(names("latest_by", &value)?),
+            "sort" => {
+                let keys = names("sort", &value)?;
+                query.order.get_or_insert_default().extend(keys.iter().map(|key| order_key(key)));
+            }
             "limit" => query.page.limit = Some(limit(&value)?),
             "cursor" => query.page.cursor = Some(Cursor(value)),
             "as_of" => query.as_of = Some(value),
             "format" => format = Some(value),
             "numbers" => numbers = read_numbers(&value)?,
-            _ => conditions.push(condition(&name, value)?),
+            _ => add(&mut conditions, condition(&name, value)?),
         }
         seen.push(name);
     }
     query.filter = Filter::All(conditions);
     Ok(Asked { query, format, numbers })
+}
+
+/// Adds a condition. A list whose parameter is repeated is one list, as many generated clients send it: read as two
+/// conditions, `in=A&in=B` would silently have no rows.
+fn add(conditions: &mut Vec<Filter>, condition: Filter) {
+    if let Filter::Compare(Comparison { field, operator, operand: Operand::Many(more) }) = &condition {
+        for earlier in conditions.iter_mut() {
+            if let Filter::Compare(Comparison { field: known, operator: same, operand: Operand::Many(items) }) = earlier
+                && known == field
+                && same == operator
+            {
+                items.extend_from_slice(more);
+                return;
+            }
+        }
+    }
+    conditions.push(condition);
 }
 
 /// Reads the parameters of one row: its key stands in the path.
@@ -205,6 +222,23 @@ mod tests {
                 compare("symbol", Operator::In, Operand::Many(many)),
             ])
         );
+    }
+
+    #[test]
+    fn a_list_whose_parameter_is_repeated_is_one_list() {
+        for (repeated, once) in [
+            ("a.in=1&a.in=2,3&a.nin=4&a.nin=5", "a.in=1,2,3&a.nin=4,5"),
+            ("select=a&select=b,c", "select=a,b,c"),
+            ("sort=-a&sort=b.nulls_first", "sort=-a,b.nulls_first"),
+            ("latest_by=a&latest_by=b", "latest_by=a,b"),
+        ] {
+            assert_eq!(asked(repeated), asked(once), "{repeated}");
+        }
+        let conditions = |query| match asked(query).expect("a question").query.filter {
+            Filter::All(conditions) => conditions.len(),
+            _ => 0,
+        };
+        assert_eq!(conditions("a=1&a=2&a.in=1&b.in=1&a.nin=1"), 5);
     }
 
     #[test]

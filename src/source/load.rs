@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor as _};
 
@@ -34,6 +34,15 @@ pub enum LoadError {
     /// The database refused, or cannot be reached.
     #[error("{0}")]
     Database(&'static str, #[source] sqlx::Error),
+    /// Postgres refused a row.
+    #[error("copy the rows: {place}")]
+    Row {
+        /// Which one, and what stands there, in Postgres' words.
+        place: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The source cannot store the type exactly.
     #[error(
         "store column {column} as {contract}: SQLite holds decimals of at most {} digits",
@@ -122,6 +131,10 @@ impl<'c> Loader<'c> {
                         text.push('\t');
                     }
                     let cell = cell(column.data_type, batch.column(index), row);
+                    if matches!(cell, Cell::Json(json) if canonical_json(json).is_none()) {
+                        let row = rows + row as u64 + 1;
+                        return Err(LoadError::Json { row, column: column.name.to_string() });
+                    }
                     write_copy(&cell, &mut text);
                 }
                 text.push('\n');
@@ -134,7 +147,7 @@ impl<'c> Loader<'c> {
             loaded(rows);
         }
         sink.send(text.as_bytes()).await.map_err(failed("send rows"))?;
-        sink.finish().await.map_err(failed("copy the rows"))?;
+        sink.finish().await.map_err(refused)?;
         transaction.commit().await.map_err(failed("commit"))?;
         let analyze = format!("ANALYZE {relation}");
         connection.execute(AssertSqlSafe(analyze)).await.map_err(failed("analyze the relation"))?;
@@ -192,6 +205,16 @@ impl<'c> Loader<'c> {
         connection.execute("ANALYZE").await.map_err(failed("analyze the table"))?;
         connection.close().await.map_err(failed("close the file"))?;
         Ok(rows)
+    }
+}
+
+/// Postgres says where it stopped (`COPY trial, line 7`: a line is a row), and of a key which one was there already.
+fn refused(error: sqlx::Error) -> LoadError {
+    let postgres = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    let place = postgres.and_then(|error| Some([error.r#where()?, error.detail().unwrap_or_default()].join(": ")));
+    match place {
+        Some(place) => LoadError::Row { place: place.trim_end_matches([' ', ':']).to_owned(), source: error },
+        None => LoadError::Database("copy the rows", error),
     }
 }
 

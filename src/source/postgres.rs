@@ -196,7 +196,7 @@ impl Source for Postgres {
     fn mismatches<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Vec<Mismatch>, Error>> {
         Box::pin(async move {
             let relation = dataset.relation.to_string();
-            let rows = sqlx::query(DESCRIBE).bind(&relation).fetch_all(&self.pool).await.map_err(statement_error)?;
+            let rows = sqlx::query(DESCRIBE).bind(&relation).fetch_all(&self.pool).await.map_err(acquire_error)?;
             let mut live = std::collections::HashMap::new();
             for row in &rows {
                 let described = Described {
@@ -235,10 +235,13 @@ impl Source for Postgres {
     }
 }
 
-/// `to_regclass` finds the relation as a statement would, by the search path.
+/// `to_regclass` finds the relation as a statement would, by the search path. An ICU collation has no `collcollate`, the
+/// built-in ones (`b`) all sort bytewise, and before Postgres 15 there is no `datlocprovider`.
 const DESCRIBE: &str = "SELECT a.attname::text AS name, a.atttypid AS oid, a.atttypmod AS typmod, \
      format_type(a.atttypid, a.atttypmod) AS text, \
-     coalesce(c.collcollate IN ('C', 'POSIX') OR c.collprovider = 'd' AND d.datcollate IN ('C', 'POSIX'), true) AS bytewise \
+     a.attcollation = 0 OR coalesce(c.collcollate IN ('C', 'POSIX'), c.collprovider = 'b') \
+     OR c.collprovider = 'd' AND d.datcollate IN ('C', 'POSIX') \
+     AND coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') <> 'i' AS bytewise \
      FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation \
      JOIN pg_database d ON d.datname = current_database() \
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";

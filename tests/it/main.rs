@@ -2,10 +2,21 @@
 #![allow(unreachable_pub, reason = "a test binary has no one to reach")]
 
 mod architecture;
+mod browser;
+mod commands;
 mod conformance;
+mod demo;
 mod faults;
+mod hostile;
+mod load;
+mod openapi;
 mod pagination;
 mod permissions;
 mod plans;
 mod postgres;
+mod problems;
+mod programs;
+mod sdk;
 mod support;
+mod tls;
+mod tokens;

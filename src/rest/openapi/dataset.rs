@@ -1,0 +1,183 @@
+//! Schemas of what is said of the datasets themselves: the shape of `rest/datasets.rs`, member by member.
+//!
+//! Words that may become more (datasets, operators, functions) are texts in an answer and no enums, so that a client that
+//! is older than a word can still read it.
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType};
+
+use super::schema::{
+    Named, components, count, date, described, flag, instant, list, map, named, nullable, object, optional, text, word,
+};
+use crate::catalog::{Operator, TYPES};
+use crate::plan::View;
+
+const FAMILIES: [&str; 6] = ["profile", "fundamental", "technical", "news", "social", "signal"];
+const VERSION: &str = "The version that is served; null while the dataset is live.";
+
+pub(super) fn schemas(views: &[View]) -> Vec<Named> {
+    let names = views.iter().map(|view| view.dataset().name.as_str());
+    let words = [
+        ("DatasetName", word("A dataset that you may ask.", names)),
+        ("Family", word("What kind of investor data it is.", FAMILIES)),
+        ("RelationKind", word("Whether a row leads to one row at most, or to any number.", ["one", "many"])),
+    ];
+    let mut schemas: Vec<Named> = words.map(|(name, word)| (name.to_owned(), RefOr::T(Schema::Object(word)))).into();
+    schemas.extend(lists());
+    schemas.extend(contract());
+    schemas.extend(promises());
+    schemas
+}
+
+fn lists() -> Vec<Named> {
+    let summary = object(
+        "A dataset in short.",
+        [
+            ("name", described("Its name.").into()),
+            ("family", named("Family")),
+            ("title", described("A short title.").into()),
+            ("description", described("What it holds.").into()),
+            ("href", described("Where it is described.").into()),
+            ("version", nullable(VERSION).into()),
+            ("deprecated", flag("Whether it is on its way out.").into()),
+        ],
+    );
+    let every = list("Every dataset that you may ask.", named("DatasetSummary"));
+    components([
+        ("DatasetSummary", summary),
+        ("DatasetList", object("Datasets.", [("data", every)])),
+        ("DatasetDetail", object("A dataset.", [("data", named("Dataset"))])),
+    ])
+}
+
+fn contract() -> Vec<Named> {
+    let said = |description: &str| -> RefOr<Schema> { described(description).into() };
+    let dataset = object(
+        "The contract of a dataset, as you may know it, and your limits.",
+        [
+            ("name", described("Its name.").into()),
+            ("family", named("Family")),
+            ("title", described("A short title.").into()),
+            ("description", described("What it holds.").into()),
+            ("owner", described("Whom to ask.").into()),
+            ("version", nullable(VERSION).into()),
+            ("published_at", nullable("When that version was published.").format(instant()).into()),
+            ("data_through", nullable("The date or timestamp up to which its data reaches.").into()),
+            ("primary_key", list("The columns that make a row the only one, in their order.", text())),
+            (
+                "default_order",
+                list("How rows are ordered when you do not say; a minus puts the greatest first.", text()),
+            ),
+            ("time", nullable("The column that says which of two rows is the newer.").into()),
+            (
+                "point_in_time",
+                optional("DatasetPointInTime", "How revisions are told apart; null where there are none."),
+            ),
+            ("columns", list("The columns that you may see.", named("DatasetColumn"))),
+            ("relations", list("Datasets that its rows lead to.", named("DatasetRelation"))),
+            ("sla", named("DatasetSla")),
+            ("lineage", named("DatasetLineage")),
+            ("deprecation", optional("DatasetDeprecation", "Since when it is on its way out; null where it is not.")),
+            ("cache", named("DatasetCache")),
+            ("limits", named("DatasetLimits")),
+            ("links", named("DatasetLinks")),
+        ],
+    );
+    let operators = Operator::ALL.map(Operator::as_str);
+    let example = ObjectBuilder::new()
+        .schema_type(SchemaType::AnyValue)
+        .description(Some("A value that occurs, as JSON of the column's type; null where none is stated."));
+    let column = object(
+        "A column.",
+        [
+            ("name", said("Its name.")),
+            ("type", described(&format!("Its type: {TYPES}.")).examples(["decimal(14,6)"]).into()),
+            ("nullable", flag("Whether it may be null.").into()),
+            ("unit", nullable("The unit of its values.").into()),
+            ("description", said("What it means.")),
+            ("example", example.into()),
+            ("filter", list("How rows may be filtered by it.", text().examples(operators))),
+            ("sort", flag("Whether rows may be ordered by it.").into()),
+            ("aggregate", list("What may be computed over it.", text().examples(["avg", "max"]))),
+        ],
+    );
+    let point_in_time = object(
+        "How revisions of one fact are told apart.",
+        [
+            ("known_at", said("The column that says when a row became known.")),
+            ("identity", list("Columns that revisions of one fact share.", text())),
+            ("period", nullable("The column that says which period the fact is about.").into()),
+        ],
+    );
+    let relation = object(
+        "A path from its rows to those of another dataset.",
+        [
+            ("name", said("The path's name.")),
+            ("dataset", said("The other dataset.")),
+            ("kind", named("RelationKind")),
+            ("on", map("Its own columns, each with the column of the other that it equals.")),
+            ("description", said("What it means.")),
+        ],
+    );
+    components([
+        ("Dataset", dataset),
+        ("DatasetColumn", column),
+        ("DatasetPointInTime", point_in_time),
+        ("DatasetRelation", relation),
+    ])
+}
+
+fn promises() -> Vec<Named> {
+    let duration = |description: &str| described(description).examples(["36h"]);
+    let sla = object(
+        "What is promised, to whom, and what happens when it is not kept.",
+        [
+            ("business_need", described("Why the business needs the dataset.").into()),
+            ("expectation", described("What is expected of the data.").into()),
+            ("delivery", described("When it is due.").into()),
+            ("affected", described("Who is affected when it is not there.").into()),
+            ("breach", described("How a breach is known, and what is then done.").into()),
+        ],
+    );
+    let sla = sla
+        .property("max_age", duration("How old the newest publication may be."))
+        .property("due", described("The UTC time of day by which a new version is due.").examples(["05:00"]));
+    let lineage = object(
+        "Where the dataset comes from.",
+        [
+            ("derived_from", list("Datasets that it is computed from, as far as you may know of them.", text())),
+            ("description", described("Everything else.").into()),
+        ],
+    );
+    let deprecation = object(
+        "A dataset on its way out (RFC 9745, RFC 8594).",
+        [
+            ("since", described("The day from which it is deprecated.").format(date()).into()),
+            ("sunset", nullable("The day on which it goes.").format(date()).into()),
+            ("replacement", nullable("The dataset to use instead.").into()),
+        ],
+    );
+    let cache = object(
+        "How long answers may be kept (RFC 9111, RFC 5861).",
+        [
+            ("max_age", duration("Fresh for so long.").into()),
+            ("stale_while_revalidate", duration("Then served stale for so long while it is fetched anew.").into()),
+            ("stale_if_error", duration("Served stale for so long while the source is out.").into()),
+        ],
+    );
+    let limits = object(
+        "What you may have at once.",
+        [
+            ("rows_per_request", count("Rows of a page at most.").into()),
+            ("rows_by_default", count("Rows of a page when you do not say.").into()),
+        ],
+    );
+    components([
+        ("DatasetSla", sla),
+        ("DatasetLineage", lineage),
+        ("DatasetDeprecation", deprecation),
+        ("DatasetCache", cache),
+        ("DatasetLimits", limits),
+        ("DatasetLinks", object("Where to go on.", [("rows", described("Its rows.").into())])),
+    ])
+}

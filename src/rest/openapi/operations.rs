@@ -1,0 +1,217 @@
+//! The operations: their parameters, and what they answer.
+
+use axum::http::StatusCode;
+use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type as JsonType};
+use utoipa::openapi::{ContentBuilder, Deprecated, HeaderBuilder, RefOr, Required, ResponseBuilder, Schema};
+
+use super::schema::{named, text};
+use super::{pascal, problems, rows};
+use crate::auth::Role;
+use crate::catalog::{Column, Operator};
+use crate::plan::{LIMIT_DEFAULT, View};
+
+pub(super) fn list_datasets() -> OperationBuilder {
+    let operation = OperationBuilder::new()
+        .operation_id(Some("listDatasets"))
+        .tag("datasets")
+        .summary(Some("Lists the datasets that you may ask"))
+        .description(Some("In the order of their names. A dataset that is not in it does not exist for you."))
+        .response("200", answer("The datasets.", "DatasetList"));
+    problems::with(operation, problems::ANY)
+}
+
+pub(super) fn get_dataset() -> OperationBuilder {
+    let operation = OperationBuilder::new()
+        .operation_id(Some("getDataset"))
+        .tag("datasets")
+        .summary(Some("Describes a dataset"))
+        .description(Some("Its columns, key, promises and lineage as you may know them, and your limits."))
+        .parameter(path("dataset", "The dataset's name.", named("DatasetName")))
+        .response("200", answer("The dataset.", "DatasetDetail"));
+    problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
+}
+
+/// What a dataset is, and whether it is on its way out.
+pub(super) fn about(view: &View, role: &Role) -> String {
+    let dataset = view.dataset();
+    let mut about = dataset.description.clone();
+    if let Some(deprecation) = &dataset.deprecation {
+        about.push_str(&format!("\n\nDeprecated since {}", deprecation.since));
+        if let Some(sunset) = deprecation.sunset {
+            about.push_str(&format!("; it goes on {sunset}"));
+        }
+        if let Some(replacement) = deprecation.replacement.as_ref().filter(|name| role.grant(name.as_str()).is_some()) {
+            about.push_str(&format!("; use {replacement}"));
+        }
+        about.push('.');
+    }
+    about
+}
+
+pub(super) fn list_rows(view: &View, about: &str) -> OperationBuilder {
+    let dataset = view.dataset();
+    let mut operation = operation(view, "list", "Rows")
+        .summary(Some(format!("Rows of {}, a page at a time", dataset.name)))
+        .description(Some(about))
+        .parameter(select(view));
+    let ordered = !rows::sortable(view).is_empty();
+    if ordered {
+        operation = operation.parameter(list_of(
+            "sort",
+            "Keys of the order, the first first; a minus puts the greatest first. Null sorts greatest, unless \
+             `.nulls_first` or `.nulls_last` says otherwise. The primary key breaks ties.",
+            named(&rows::name(view, "SortKey")),
+        ));
+    }
+    if dataset.time.is_some() && ordered {
+        operation = operation.parameter(list_of(
+            "latest_by",
+            "Of the rows that are left after the filters, only the newest for each value of these columns.",
+            named(&rows::name(view, "OrderedColumn")),
+        ));
+    }
+    if dataset.point_in_time.is_some() {
+        operation = operation.parameter(query(
+            "as_of",
+            "Only what was known then, and of each fact its newest revision then: a date (its end is meant) or a \
+             timestamp with an offset.",
+            text().examples(["2010-03-31", "2010-03-31T12:00:00Z"]),
+        ));
+    }
+    let limit = ObjectBuilder::new()
+        .schema_type(JsonType::Integer)
+        .minimum(Some(1))
+        .maximum(Some(view.rows_per_request()))
+        .default(Some(LIMIT_DEFAULT.min(view.rows_per_request()).into()));
+    operation = operation
+        .parameter(query("limit", "Rows of a page at most: the page's size, never a cut of the whole.", limit))
+        .parameter(query(
+            "cursor",
+            "Where the page before ended: its `page.next_cursor`. All but `select` and `limit` must be as it was.",
+            text(),
+        ));
+    for parameter in representation() {
+        operation = operation.parameter(parameter);
+    }
+    for column in view.columns() {
+        for operator in &column.filter {
+            operation = operation.parameter(filter(column, *operator));
+        }
+    }
+    let page = rows_answer(view, "A page of rows.", "Page");
+    let page = page.header("Link", header("The next page, as rel=\"next\" (RFC 8288), where there is one."));
+    problems::with(operation.response("200", page), problems::ANY.into_iter().chain(problems::OF_ROWS))
+}
+
+pub(super) fn get_row(view: &View) -> OperationBuilder {
+    let dataset = view.dataset();
+    let key: Vec<&str> = view.primary_key().map(|column| column.name.as_str()).collect();
+    let mut operation = operation(view, "get", "Row")
+        .summary(Some(format!("The row of {} with that key", dataset.name)))
+        .description(Some(format!("Found by its primary key: {}.", key.join(", "))));
+    for column in view.primary_key() {
+        operation = operation.parameter(path(column.name.as_str(), &column.description, rows::literal(column)));
+    }
+    operation = operation.parameter(select(view));
+    for parameter in representation() {
+        operation = operation.parameter(parameter);
+    }
+    let row = rows_answer(view, "The row.", "Item");
+    problems::with(operation.response("200", row), problems::ANY.into_iter().chain(problems::OF_ROWS))
+}
+
+/// An operation on rows: `listPriceDailyRows`.
+fn operation(view: &View, verb: &str, noun: &str) -> OperationBuilder {
+    let dataset = view.dataset();
+    OperationBuilder::new()
+        .operation_id(Some(format!("{verb}{}{noun}", pascal(dataset.name.as_str()))))
+        .tag(dataset.name.as_str())
+        .deprecated(dataset.deprecation.as_ref().map(|_| Deprecated::True))
+}
+
+fn select(view: &View) -> ParameterBuilder {
+    let name = rows::name(view, "ColumnName");
+    list_of("select", "Columns to return, in this order; all that you may see without it.", named(&name))
+}
+
+/// How an answer is written, whatever it holds.
+fn representation() -> [ParameterBuilder; 2] {
+    [
+        query("format", "The format of the answer; goes before the Accept header.", named("Format")),
+        query("numbers", "How numbers that a double cannot hold are written.", named("Numbers")),
+    ]
+}
+
+fn path(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(schema))
+}
+
+fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+}
+
+/// A list parted by commas. Clients that repeat the parameter instead are understood as well.
+fn list_of(name: &str, description: &str, items: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    let list = ArrayBuilder::new().items(items.into());
+    query(name, description, list).style(Some(ParameterStyle::Form)).explode(Some(false))
+}
+
+fn filter(column: &Column, operator: Operator) -> ParameterBuilder {
+    let name = match operator {
+        Operator::Eq => column.name.to_string(),
+        _ => format!("{}.{}", column.name, operator.as_str()),
+    };
+    let meaning = match operator {
+        Operator::Eq => "equals this",
+        Operator::Ne => "is not this, and not null",
+        Operator::Gt => "is greater than this",
+        Operator::Gte => "is this or greater",
+        Operator::Lt => "is less than this",
+        Operator::Lte => "is this or less",
+        Operator::In => "is one of these",
+        Operator::Nin => "is none of these, and not null",
+        Operator::Prefix => "begins with this",
+        Operator::Contains => "has this in it",
+        Operator::IsNull => "is null (true), or is not (false)",
+        Operator::Has => "has this element",
+    };
+    let description = format!("`{}` {meaning}.", column.name);
+    match operator {
+        Operator::In | Operator::Nin => list_of(&name, &description, rows::literal(column)),
+        Operator::IsNull => query(&name, &description, ObjectBuilder::new().schema_type(JsonType::Boolean)),
+        _ => query(&name, &description, rows::literal(column)),
+    }
+}
+
+fn rows_answer(view: &View, description: &str, schema: &str) -> ResponseBuilder {
+    let answer = answer(description, &rows::name(view, schema));
+    if view.dataset().deprecation.is_none() {
+        return answer;
+    }
+    answer
+        .header("Deprecation", header("Since when the dataset is deprecated (RFC 9745)."))
+        .header("Sunset", header("When it goes (RFC 8594), where that is known."))
+}
+
+fn answer(description: &str, schema: &str) -> ResponseBuilder {
+    let content = ContentBuilder::new().schema(Some(named(schema))).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", content)
+        .header_ref("X-Request-Id", problems::request_id())
+}
+
+fn header(description: &str) -> utoipa::openapi::Header {
+    HeaderBuilder::new().description(Some(description)).schema(Some(text())).build()
+}

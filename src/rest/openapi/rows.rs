@@ -1,0 +1,176 @@
+//! Schemas of rows and pages, of the names that a question may use, and of literals.
+
+use serde_json::Value;
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type as JsonType,
+};
+use utoipa::openapi::{RefOr, Schema};
+
+use super::pascal;
+use super::schema::{
+    Named, components, count, date, described, flag, instant, list, named, nullable, object, text, word, word_called,
+};
+use crate::catalog::{Column, Type};
+use crate::encode::MediaType;
+use crate::plan::View;
+
+/// Schemas that every page and every question share.
+pub(super) fn shared() -> Vec<Named> {
+    let page = object(
+        "Where the page stands among all rows.",
+        [
+            ("limit", count("Rows of this page at most.").into()),
+            ("count", count("Rows of this page.").into()),
+            ("has_more", flag("Whether there are rows behind it.").into()),
+            ("next_cursor", nullable("The cursor of the next page; null on the last.").into()),
+        ],
+    );
+    let meta = object(
+        "What the rows are from.",
+        [
+            ("dataset", described("The dataset.").into()),
+            ("version", nullable("The version that answered; null while the dataset is live.").into()),
+            ("published_at", nullable("When that version was published.").format(instant()).into()),
+            ("data_through", nullable("The date or timestamp up to which its data reaches.").into()),
+        ],
+    );
+    let formats = MediaType::ALL.map(MediaType::format);
+    let format = described("A format of answers.").enum_values(Some(formats)).default(Some("json".into()));
+    let numbers = described(
+        "`exact` writes int64 and decimals as JSON numbers with all their digits; `string` as strings, for readers \
+         that would round them.",
+    );
+    let numbers = numbers.enum_values(Some(["exact", "string"])).default(Some("exact".into()));
+    components([("PageInfo", page), ("Meta", meta), ("Format", format), ("Numbers", numbers)])
+}
+
+/// The name of a schema of a dataset.
+pub(super) fn name(view: &View, what: &str) -> String {
+    format!("{}{what}", pascal(view.dataset().name.as_str()))
+}
+
+/// The columns that rows may be ordered by.
+pub(super) fn sortable(view: &View) -> Vec<&Column> {
+    view.columns().filter(|column| column.sort).collect()
+}
+
+/// Row, page and item of a dataset, and what select, sort and `latest_by` may name.
+pub(super) fn schemas(view: &View) -> Vec<Named> {
+    let title = view.dataset().title.trim_end_matches('.');
+    // No column is required: select leaves out what it does not name.
+    let about = format!("A row of: {title}. Every column that you may see, or those that `select` names.");
+    let row = view.columns().fold(ObjectBuilder::new().description(Some(about)), |row, column| {
+        row.property(column.name.as_str(), value(column))
+    });
+    let reference = || named(&name(view, "Row"));
+    let page = object(
+        "A page of rows.",
+        [("data", list("The rows.", reference())), ("page", named("PageInfo")), ("meta", named("Meta"))],
+    );
+    let item = object("One row.", [("data", reference()), ("meta", named("Meta"))]);
+    let names = view.columns().map(|column| column.name.as_str());
+    let names = word("A column that you may see.", names);
+    let sortable = sortable(view);
+    let mut schemas: Vec<(&str, RefOr<Schema>)> =
+        vec![("Row", row.into()), ("Page", page.into()), ("Item", item.into()), ("ColumnName", names.into())];
+    if !sortable.is_empty() {
+        schemas.push(("SortKey", word_called("A key of an order.", &sort_keys(&sortable)).into()));
+    }
+    if !sortable.is_empty() && view.dataset().time.is_some() {
+        let names = sortable.iter().map(|column| column.name.as_str());
+        schemas.push(("OrderedColumn", word("A column whose values have an order.", names).into()));
+    }
+    schemas.into_iter().map(|(what, schema)| (name(view, what), schema)).collect()
+}
+
+/// Every key of an order, and what it is called in code: `-close.nulls_last` is `CLOSE_DESC_NULLS_LAST`.
+fn sort_keys(columns: &[&Column]) -> Vec<(String, String)> {
+    let mut keys = Vec::new();
+    for column in columns {
+        let upper = column.name.as_str().to_ascii_uppercase();
+        for (sign, direction) in [("", ""), ("-", "_DESC")] {
+            keys.push((format!("{sign}{}", column.name), format!("{upper}{direction}")));
+            let nulls = if column.nullable { ["nulls_first", "nulls_last"].as_slice() } else { &[] };
+            keys.extend(nulls.iter().map(|nulls| {
+                let called = format!("{upper}{direction}_{}", nulls.to_ascii_uppercase());
+                (format!("{sign}{}.{nulls}", column.name), called)
+            }));
+        }
+    }
+    keys
+}
+
+/// What a literal of the column is in a URL.
+pub(super) fn literal(column: &Column) -> Object {
+    let (types, format) = json_type(column.data_type);
+    // A list is asked for one of its elements.
+    let example = match (&column.example, column.data_type) {
+        (Some(Value::Array(items)), Type::StringList) => items.first().cloned(),
+        (example, _) => example.clone().map(|example| exampled(column.data_type, example)),
+    };
+    ObjectBuilder::new().schema_type(one_or_many(types)).format(format).examples(example).build()
+}
+
+/// A column's values in an answer.
+fn value(column: &Column) -> RefOr<Schema> {
+    let mut description = column.description.clone();
+    if let Some(unit) = &column.unit {
+        description = format!("{} Unit: {unit}.", description.trim_end());
+    }
+    let example = column.example.clone().map(|example| exampled(column.data_type, example));
+    if column.data_type == Type::Json {
+        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(description));
+        return any.examples(example).into();
+    }
+    let nulls = |mut types: Vec<JsonType>| {
+        if column.nullable {
+            types.push(JsonType::Null);
+        }
+        one_or_many(types)
+    };
+    if column.data_type == Type::StringList {
+        let list = ArrayBuilder::new().schema_type(nulls(vec![JsonType::Array])).items(text());
+        return Schema::Array(list.description(Some(description)).examples(example).build()).into();
+    }
+    let (types, format) = json_type(column.data_type);
+    ObjectBuilder::new()
+        .schema_type(nulls(types))
+        .format(format)
+        .description(Some(description))
+        .examples(example)
+        .into()
+}
+
+fn one_or_many(types: Vec<JsonType>) -> SchemaType {
+    match types.as_slice() {
+        [one] => SchemaType::Type(one.clone()),
+        _ => SchemaType::Array(types),
+    }
+}
+
+/// An example as an answer would write it.
+fn exampled(data_type: Type, example: Value) -> Value {
+    match (data_type, &example) {
+        (Type::Float64 | Type::Decimal { .. }, Value::String(text)) => {
+            text.parse::<serde_json::Number>().map_or(example, Value::Number)
+        }
+        _ => example,
+    }
+}
+
+fn json_type(data_type: Type) -> (Vec<JsonType>, Option<SchemaFormat>) {
+    let known = |format| Some(SchemaFormat::KnownFormat(format));
+    match data_type {
+        Type::Bool => (vec![JsonType::Boolean], None),
+        Type::Int32 => (vec![JsonType::Integer], known(KnownFormat::Int32)),
+        // A string under numbers=string, and in a question wherever a double would round it.
+        Type::Int64 => (vec![JsonType::Integer, JsonType::String], known(KnownFormat::Int64)),
+        Type::Decimal { .. } => {
+            (vec![JsonType::Number, JsonType::String], Some(SchemaFormat::Custom("decimal".into())))
+        }
+        Type::Float64 => (vec![JsonType::Number], known(KnownFormat::Double)),
+        Type::String | Type::Json | Type::StringList => (vec![JsonType::String], None),
+        Type::Date => (vec![JsonType::String], date()),
+        Type::Timestamp => (vec![JsonType::String], instant()),
+    }
+}

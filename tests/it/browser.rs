@@ -1,0 +1,58 @@
+//! The documentation in a real browser that can reach nobody but the server.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::programs::{node, ran};
+use crate::support::{Backend, Server};
+
+fn texts(list: &Value) -> BTreeSet<&str> {
+    list.as_array().expect("a list").iter().map(|text| text.as_str().expect("a text")).collect()
+}
+
+#[tokio::test]
+async fn the_documentation_shows_each_token_its_own_datasets_and_asks_no_other_host() {
+    let server = Server::over(Backend::Sqlite).await;
+    let (basic, pro) = (server.token("client_basic"), server.token("client_pro"));
+    let script = node(&["tests/node/docs.mjs", &server.url, &pro, "wrong", &basic]);
+    let seen: Value = serde_json::from_str(ran(script).await.well()).expect("JSON");
+
+    assert!(
+        seen["welcome"].as_str().is_some_and(|text| text.contains(&format!("{}/v1/datasets", server.url))),
+        "{seen}"
+    );
+    let [pro, wrong, basic] = seen["shown"].as_array().expect("what was shown").as_slice() else {
+        panic!("{seen}");
+    };
+    let names = [
+        "company_profile",
+        "datasets",
+        "fundamental",
+        "news",
+        "price_daily",
+        "signal",
+        "social_daily",
+        "technical_daily",
+    ];
+    assert_eq!(texts(&pro["datasets"]), BTreeSet::from(names));
+    assert_eq!((&pro["said"], &pro["welcomes"]), (&"This token may ask 7 datasets.".into(), &false.into()));
+    assert!(texts(&pro["parameters"]).is_superset(&BTreeSet::from(["select", "sort", "symbol.in", "adj_close.gte"])));
+    assert_eq!(pro["answer"][0], "200");
+    assert!(pro["answer"][1].as_str().is_some_and(|body| body.contains("adj_close")), "{}", pro["answer"]);
+
+    // A token that is refused leaves nothing of the one before on the page.
+    assert_eq!((&wrong["welcomes"], &wrong["text"]), (&true.into(), &"".into()));
+    assert!(wrong["said"].as_str().is_some_and(|said| said.starts_with("The token is not accepted: ")), "{wrong}");
+
+    assert_eq!(texts(&basic["datasets"]), BTreeSet::from(["company_profile", "datasets", "news", "price_daily"]));
+    assert!(!basic["text"].as_str().expect("a text").contains("adj_close"));
+    assert_eq!(basic["answer"][0], "200");
+    assert!(basic["answer"][1].as_str().is_some_and(|body| !body.contains("adj_close")), "{}", basic["answer"]);
+
+    let own = |url: &&str| url.starts_with("data:") || url.starts_with(&format!("{}/", server.url));
+    let requests = texts(&seen["requests"]);
+    assert!(requests.len() > 5 && requests.iter().all(own), "{requests:?}");
+    assert_eq!((&seen["stored"], &seen["complaints"]), (&0.into(), &Value::Array(Vec::new())));
+    server.stop().await;
+}

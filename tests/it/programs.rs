@@ -1,0 +1,74 @@
+//! Runs other programs: the built binary, Python and Node.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{repository, variable};
+
+/// The built binary, started in the repository, with no setting from the caller's environment.
+pub fn martello(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_martello"));
+    command.args(arguments).current_dir(repository()).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A Python that has `tests/requirements.txt`; its folder comes first on the path, since tools call each other.
+pub fn python(arguments: &[&str]) -> Command {
+    let python = variable("MARTELLO_TEST_PYTHON");
+    let folder = Path::new(&python).parent().expect("a folder").to_owned();
+    let mut command = Command::new(&python);
+    command.args(arguments).current_dir(repository()).stdin(Stdio::null());
+    command.env("PATH", format!("{}:{}", folder.display(), variable("PATH")));
+    // The scripts' folder is the repository's: nothing is left in it.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Node, in the repository.
+pub fn node(arguments: &[&str]) -> Command {
+    let mut command = Command::new("node");
+    command.args(arguments).current_dir(repository()).stdin(Stdio::null());
+    command
+}
+
+/// What a program that has ended said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+impl Ran {
+    /// What it wrote, after it has ended well.
+    #[track_caller]
+    pub fn well(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        &self.out
+    }
+
+    /// Its one line of complaint, after it has failed.
+    #[track_caller]
+    pub fn complaint(&self) -> &str {
+        assert_eq!(self.code, Some(1), "{}{}", self.out, self.err);
+        assert!(self.err.starts_with("error: failed to "), "{}", self.err);
+        self.err.trim_end()
+    }
+}
+
+/// Runs a program to its end.
+pub fn run(mut command: Command) -> Ran {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
+}
+
+/// Runs a program to its end while this test's server goes on.
+pub async fn ran(command: Command) -> Ran {
+    tokio::task::spawn_blocking(|| run(command)).await.expect("a program that ends")
+}

@@ -1,0 +1,56 @@
+// Asks a server with a client whose types openapi-typescript made: sdk.js URL TOKEN. Prints what it got as JSON.
+import createClient from "openapi-fetch";
+
+import type { components, paths } from "./martello.js";
+
+declare const process: { argv: string[] };
+const [url, token] = process.argv.slice(2) as [string, string];
+const client = createClient<paths>({ baseUrl: url, headers: { Authorization: `Bearer ${token}` } });
+
+const question = {
+  "symbol.in": ["AAPL", "MSFT"],
+  "date.gte": "2014-12-30",
+  sort: ["-date" as const, "symbol" as const],
+  select: ["symbol" as const, "date" as const, "close" as const],
+  limit: 3,
+};
+
+function must<T>(answer: { data?: T; error?: components["schemas"]["Problem"] }): T {
+  if (answer.data === undefined) throw new Error(answer.error?.detail ?? "no answer");
+  return answer.data;
+}
+
+const first = must(await client.GET("/v1/datasets/price_daily/rows", { params: { query: question } }));
+const cursor: string | null = first.page.next_cursor;
+if (cursor === null) throw new Error("no second page");
+const second = must(
+  await client.GET("/v1/datasets/price_daily/rows", { params: { query: { ...question, cursor } } }),
+);
+const rows = [...first.data, ...second.data].map((row) => [row.symbol, row.date, row.close]);
+
+const exact = must(
+  await client.GET("/v1/datasets/price_daily/rows/{symbol}/{date}", {
+    params: { path: { symbol: "AAPL", date: "2014-12-31" }, query: { numbers: "string" } },
+  }),
+);
+const refused = await client.GET("/v1/datasets/price_daily/rows", { params: { query: { limit: 0 } } });
+if (refused.error === undefined) throw new Error("not refused");
+const kind: string = refused.error.type;
+// A misspelt column does not compile; asked all the same, it is a problem.
+const misspelt = await client.GET("/v1/datasets/price_daily/rows", {
+  // @ts-expect-error
+  params: { query: { select: ["clsoe"] } },
+});
+const dataset = must(await client.GET("/v1/datasets/{dataset}", { params: { path: { dataset: "price_daily" } } })).data;
+
+console.log(
+  JSON.stringify({
+    rows,
+    more: [first.page.has_more, second.page.has_more],
+    exact: exact.data.close,
+    status: refused.response.status,
+    problem: [kind, refused.error.status, refused.error.parameter],
+    misspelt: [misspelt.error?.type, misspelt.error?.hint],
+    dataset: [dataset.primary_key, dataset.point_in_time?.known_at, dataset.sla.due, dataset.limits.rows_per_request],
+  }),
+);
