@@ -1,5 +1,6 @@
 //! Puts the house together: from a configuration to two listeners that serve.
 
+mod patience;
 mod router;
 mod server;
 
@@ -127,9 +128,9 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
 
     let http = &config.http;
     let bind = server::Bound::bind;
-    let public = bind(http.listen, http.tls.as_ref(), http.connections_max, http.head_timeout).await;
+    let public = bind(http.listen, http.tls.as_ref(), http.connections_max, http).await;
     let public = public.map_err(Error::Server)?;
-    let admin = bind(config.admin.listen, config.admin.tls.as_ref(), ADMIN_CONNECTIONS_MAX, http.head_timeout).await;
+    let admin = bind(config.admin.listen, config.admin.tls.as_ref(), ADMIN_CONNECTIONS_MAX, http).await;
     let admin = admin.map_err(Error::Server)?;
     let (public_address, admin_address) = (public.address, admin.address);
 

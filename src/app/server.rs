@@ -18,6 +18,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::patience::Patient;
 use crate::config;
 
 /// hyper itself cuts a head here, without a body; the guard's own, lower limit answers with a problem.
@@ -61,6 +62,7 @@ pub(super) struct Bound {
     tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
     head_timeout: Duration,
+    write_timeout: Duration,
     /// Where it listens.
     pub(super) address: SocketAddr,
 }
@@ -70,14 +72,15 @@ impl Bound {
         address: SocketAddr,
         tls: Option<&config::Tls>,
         connections_max: usize,
-        head_timeout: Duration,
+        limits: &config::Http,
     ) -> Result<Self, Error> {
         let failed = |source| Error::Listen { address, source };
         let tls = tls.map(acceptor).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let connections = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { listener, tls, connections, head_timeout, address })
+        let (head_timeout, write_timeout) = (limits.head_timeout, limits.write_timeout);
+        Ok(Self { listener, tls, connections, head_timeout, write_timeout, address })
     }
 
     /// Serves until told to stop, then lets what was accepted finish.
@@ -90,6 +93,7 @@ impl Bound {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             let (stream, permit) = accepted;
+            let stream = Patient::new(stream, self.write_timeout);
             let tls = self.tls.clone();
             let router = router.clone();
             let head_timeout = self.head_timeout;

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_key_and_place() {
-        let cases: [(&str, &[(&str, &str)], &str); 7] = [
+        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+        let cases: [Case; 7] = [
             ("http:\n  lisen: x\n", &[], "lisen"),
             ("http:\n  head_timeout: soon\n", &[], "soon"),
             ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),

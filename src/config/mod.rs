@@ -69,6 +69,9 @@ pub struct Http {
     /// A request's body must have arrived within so long. `10s`.
     #[serde(with = "crate::config::duration::text")]
     pub body_timeout: Duration,
+    /// A client that reads nothing of its answer for so long is cut. `20s`.
+    #[serde(with = "crate::config::duration::text")]
+    pub write_timeout: Duration,
     /// An answer must have begun within so long, or the client hears 504. `10s`.
     #[serde(with = "crate::config::duration::text")]
     pub request_timeout: Duration,
@@ -94,6 +97,7 @@ impl Default for Http {
             connections_max: 10_000,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(10),
             head_bytes_max: 16 * 1024,
             target_bytes_max: 8 * 1024,

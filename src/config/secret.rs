@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A secret, or where it is kept. Reading it from a file or from another variable of the environment happens once, at
-/// start ([`Secret::resolve`]). Prints as `***`, whatever prints it.
+/// start. Prints as `***`, whatever prints it.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Secret {

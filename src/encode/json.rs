@@ -239,7 +239,7 @@ mod tests {
             Decimal128Array::from(vec![10_i128.pow(38) - 1, -5]).with_precision_and_scale(38, 2).expect("a type");
         let decimal: ArrayRef = Arc::new(decimal);
         let batch = RecordBatch::try_from_iter([("i", int), ("d", decimal)]).expect("a batch");
-        let exact = page(&[batch.clone()], Numbers::Exact, "1", "2").expect("a page");
+        let exact = page(std::slice::from_ref(&batch), Numbers::Exact, "1", "2").expect("a page");
         let text = page(&[batch], Numbers::Text, "1", "2").expect("a page");
         let widest = format!("{}.99", "9".repeat(36));
         assert_eq!(

@@ -33,7 +33,7 @@ impl FromRequestParts<Context> for Caller {
             let detail = "credentials are taken from the Authorization header only";
             return Err(Problem::new(problem::CREDENTIAL_IN_URL, detail).parameter(name));
         }
-        let headers = parts.headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
+        let headers = parts.headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes);
         let principal = Principal::authenticate(headers, &context.keys, &context.engine.matrix)?;
         Ok(Self(principal))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Grant, Principal, Role};
+use crate::auth::{Grant, Principal, Role, Tier};
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Relationship};
 
 /// A dataset through a grant.
@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Relationship};
 pub struct View {
     dataset: Arc<Dataset>,
     grant: Arc<Grant>,
+    internal: bool,
 }
 
 impl View {
@@ -24,7 +25,7 @@ impl View {
     pub fn of_role(catalog: &Catalog, role: &Role, dataset: &str) -> Option<Self> {
         let dataset = Arc::clone(catalog.get(dataset)?);
         let grant = Arc::clone(role.grant(dataset.name.as_str())?);
-        Some(Self { dataset, grant })
+        Some(Self { dataset, grant, internal: role.tier == Tier::Internal })
     }
 
     /// Everything the role may know of, in the order of names.
@@ -55,6 +56,13 @@ impl View {
             role.grant(relation.dataset.as_str()).is_some()
                 && relation.on.iter().all(|(column, _)| self.grant.shows(*column))
         })
+    }
+
+    /// Whether the house's own prose is shown: who is affected, what breaches cost and where data is from name datasets
+    /// and columns that a client may not see.
+    #[must_use]
+    pub fn shows_prose_of_the_house(&self) -> bool {
+        self.internal
     }
 
     /// Rows of one answer at most.

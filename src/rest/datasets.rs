@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::private;
 use crate::auth::Role;
-use crate::catalog::{Column, Dataset, Direction};
+use crate::catalog::{Column, Dataset, Direction, Name};
 use crate::http::{Caller, Context, Problem};
 use crate::plan::{self, LIMIT_DEFAULT, View};
 
@@ -65,7 +65,18 @@ fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
         })
         .collect();
     let derived_from: Vec<&str> =
-        dataset.lineage.derived_from.iter().map(|name| name.as_str()).filter(|name| known(name)).collect();
+        dataset.lineage.derived_from.iter().map(Name::as_str).filter(|name| known(name)).collect();
+    let mut sla = json!(dataset.sla);
+    let mut lineage = json!({ "derived_from": derived_from, "description": dataset.lineage.description });
+    if !view.shows_prose_of_the_house() {
+        for (prose, names) in
+            [(&mut sla, &["business_need", "affected", "breach"][..]), (&mut lineage, &["description"])]
+        {
+            for name in names {
+                prose.as_object_mut().and_then(|members| members.shift_remove(*name));
+            }
+        }
+    }
     json!({
         "name": dataset.name.as_str(),
         "family": dataset.family,
@@ -85,12 +96,12 @@ fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
         })),
         "columns": view.columns().map(column).collect::<Vec<_>>(),
         "relations": relations,
-        "sla": dataset.sla,
-        "lineage": { "derived_from": derived_from, "description": dataset.lineage.description },
+        "sla": sla,
+        "lineage": lineage,
         "deprecation": dataset.deprecation.as_ref().map(|deprecation| json!({
             "since": deprecation.since.to_string(),
             "sunset": deprecation.sunset.map(|sunset| sunset.to_string()),
-            "replacement": deprecation.replacement.as_ref().map(|name| name.as_str()).filter(|name| known(name)),
+            "replacement": deprecation.replacement.as_ref().map(Name::as_str).filter(|name| known(name)),
         })),
         "cache": dataset.cache,
         "limits": {

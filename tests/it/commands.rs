@@ -44,8 +44,10 @@ impl Copy {
     }
 }
 
+type Variables<'t> = &'t [(&'t str, &'t str)];
+
 /// Runs with variables of the environment laid over no file.
-fn with(variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+fn with(variables: Variables<'_>, arguments: &[&str]) -> Ran {
     let mut command = martello(arguments);
     command.envs(variables.iter().copied());
     run(command)
@@ -462,8 +464,8 @@ fn a_fault_of_the_configuration_names_its_key_and_what_was_expected() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().display().to_string();
     let check = ["config", "check", "--config", &path];
-    let none: &[(&str, &str)] = &[];
-    let cases: [(&str, &[(&str, &str)], &[&str]); 10] = [
+    let none: Variables<'_> = &[];
+    let cases: [(&str, Variables<'_>, &[&str]); 10] = [
         ("http: {lisen: x}", none, &["unknown field `lisen`, expected one of listen", "line 1"]),
         ("http:\n  head_timeout: soon", none, &["\"soon\" is no duration: expected a whole number", "line 2"]),
         ("http: {listen: here}", none, &["socket address", "line 1"]),

@@ -668,3 +668,33 @@ async fn no_more_connections_are_served_than_are_allowed() {
     assert_eq!(waiting.answer().await.status, 200);
     server.stop().await;
 }
+
+/// A client that asks and never reads would hold its connection, and its place among them, for ever.
+#[tokio::test]
+async fn whoever_does_not_read_its_answers_is_cut() {
+    let mut config = config(Backend::Sqlite);
+    config.http.connections_max = 1;
+    config.http.write_timeout = Duration::from_millis(300);
+    let server = Server::start(config).await;
+    let mut greedy = TcpStream::connect(server.url.trim_start_matches("http://")).await.expect("a connection");
+    let requests = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: t\r\n\r\n".repeat(30);
+    greedy.write_all(requests.as_bytes()).await.expect("sent");
+    // The only place is taken: an honest client is served as soon as it is given back.
+    assert_eq!(server.get("client_pro", "/v1/datasets").await.status, 200);
+    drop(greedy);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_not_told_the_prose_of_the_house() {
+    let server = Server::over(Backend::Sqlite).await;
+    for (role, told) in [("client_basic", false), ("client_pro", false), ("internal_scientist", true)] {
+        let dataset = server.get(role, "/v1/datasets/price_daily").await.json()["data"].clone();
+        for prose in ["business_need", "affected", "breach"] {
+            assert_eq!(dataset["sla"].get(prose).is_some(), told, "{role} {prose}");
+        }
+        assert_eq!(dataset["lineage"].get("description").is_some(), told, "{role}");
+        assert!(dataset["sla"]["expectation"].is_string() && dataset["sla"]["delivery"].is_string());
+    }
+    server.stop().await;
+}

@@ -132,23 +132,21 @@ fn promises() -> Vec<Named> {
     let sla = object(
         "What is promised, to whom, and what happens when it is not kept.",
         [
-            ("business_need", described("Why the business needs the dataset.").into()),
             ("expectation", described("What is expected of the data.").into()),
             ("delivery", described("When it is due.").into()),
-            ("affected", described("Who is affected when it is not there.").into()),
-            ("breach", described("How a breach is known, and what is then done.").into()),
         ],
     );
     let sla = sla
+        .property("business_need", described("Why the business needs the dataset: told within the house."))
+        .property("affected", described("Who is affected when it is not there: told within the house."))
+        .property("breach", described("How a breach is known, and what is then done: told within the house."))
         .property("max_age", duration("How old the newest publication may be."))
         .property("due", described("The UTC time of day by which a new version is due.").examples(["05:00"]));
     let lineage = object(
         "Where the dataset comes from.",
-        [
-            ("derived_from", list("Datasets that it is computed from, as far as you may know of them.", text())),
-            ("description", described("Everything else.").into()),
-        ],
+        [("derived_from", list("Datasets that it is computed from, as far as you may know of them.", text()))],
     );
+    let lineage = lineage.property("description", described("Everything else: told within the house."));
     let deprecation = object(
         "A dataset on its way out (RFC 9745, RFC 8594).",
         [
