@@ -8,21 +8,15 @@ use arrow_array::builder::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::value::RawValue;
 
+use super::{BATCH_ROWS, Error};
 use crate::catalog::{Column, Type};
 use crate::plan::Plan;
 
 /// Nested deeper, a JSON value is no mart's.
 const JSON_DEPTH_MAX: usize = 64;
-
-/// The Arrow schema of what a plan's statement reads.
-pub(super) fn schema(plan: &Plan) -> SchemaRef {
-    let fields: Vec<Field> =
-        plan.columns().map(|column| column.data_type.field(column.name.as_str(), column.nullable)).collect();
-    Arc::new(Schema::new(fields))
-}
 
 /// A cell as a source read it.
 pub(super) enum Cell<'r> {
@@ -124,9 +118,43 @@ impl ColumnBuilder {
     }
 }
 
-/// Finishes a batch; the builders are empty again.
-pub(super) fn finish(builders: &mut [ColumnBuilder], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(Arc::clone(schema), builders.iter_mut().map(ColumnBuilder::finish).collect())
+/// The rows of one statement on their way into batches.
+pub(super) struct Rows {
+    schema: SchemaRef,
+    /// Names and types of what the statement reads, in its order.
+    pub(super) columns: Vec<(String, Type)>,
+    pub(super) builders: Vec<ColumnBuilder>,
+    pending: usize,
+}
+
+impl Rows {
+    pub(super) fn of(plan: &Plan) -> Self {
+        // A statement asks for one row more than its page.
+        let rows = BATCH_ROWS.min(usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS) + 1);
+        let fields: Vec<Field> =
+            plan.columns().map(|column| column.data_type.field(column.name.as_str(), column.nullable)).collect();
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            columns: plan.columns().map(|column| (column.name.to_string(), column.data_type)).collect(),
+            builders: plan.columns().map(|column| ColumnBuilder::new(column, rows)).collect(),
+            pending: 0,
+        }
+    }
+
+    /// Counts a row whose cells were appended; yields the batch that it filled.
+    pub(super) fn added(&mut self) -> Result<Option<RecordBatch>, Error> {
+        self.pending += 1;
+        if self.pending < BATCH_ROWS { Ok(None) } else { self.rest() }
+    }
+
+    /// What is left when the last row has come.
+    pub(super) fn rest(&mut self) -> Result<Option<RecordBatch>, Error> {
+        if std::mem::take(&mut self.pending) == 0 {
+            return Ok(None);
+        }
+        let arrays = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays).map(Some).map_err(Error::Batch)
+    }
 }
 
 /// Compact JSON with sorted keys and numbers as they were written; `None` when the text is no JSON.

@@ -5,6 +5,7 @@
 
 mod decode;
 mod gate;
+mod idle;
 mod load;
 mod postgres;
 mod select;

@@ -5,47 +5,37 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use arrow_schema::SchemaRef;
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow, PgTypeInfo, PgValueRef,
-};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnectOptions, PgRow, PgTypeInfo, PgValueRef};
 use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Row as _, TypeInfo as _, ValueRef as _};
 
-use super::decode::{self, Cell, ColumnBuilder, Unfit};
+use super::decode::{Cell, Rows, Unfit};
 use super::gate::Gate;
+use super::idle::Idle;
 use super::sql::{Dialect, Parameter};
-use super::{BATCH_ROWS, BatchStream, Error, Mismatch, Source, count, select};
+use super::{BatchStream, Error, Mismatch, Source, count, select};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
 use crate::plan::{Plan, Value};
 
 /// How soon the server notices that a caller has gone.
 const CONNECTION_CHECK: &str = "1s";
-/// Idle connections are closed after this, so that a burst leaves nothing behind.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A connection that broke before its first row is replaced so often.
 const ATTEMPTS_MAX: usize = 3;
 
 /// One Postgres database.
 pub struct Postgres {
     name: Arc<str>,
-    pool: PgPool,
+    idle: Arc<Idle>,
     gate: Gate,
-    /// When a connection last broke, in microseconds since `start`: older ones are not trusted any more.
-    broken: Arc<AtomicU64>,
-    start: std::time::Instant,
 }
 
 impl Postgres {
-    /// A pool of read-only sessions. No connection is made yet.
+    /// Read-only sessions. No connection is made yet.
     ///
     /// # Errors
     /// When the URL cannot be read.
@@ -60,48 +50,29 @@ impl Postgres {
             ("client_encoding", "UTF8".to_owned()),
             ("timezone", "UTC".to_owned()),
         ]);
-        let broken = Arc::new(AtomicU64::new(0));
-        let start = crate::clock::instant();
-        let pool = PgPoolOptions::new()
-            .max_connections(config.connections_max)
-            .acquire_timeout(config.acquire_timeout)
-            .idle_timeout(IDLE_TIMEOUT)
-            // A ping before each use would double the round trips; `broken` does its work.
-            .test_before_acquire(false)
-            .before_acquire({
-                let broken = Arc::clone(&broken);
-                move |_, meta| {
-                    let opened = start.elapsed().saturating_sub(meta.age);
-                    let trusted = opened.as_micros() >= u128::from(broken.load(Ordering::Relaxed));
-                    Box::pin(async move { Ok(trusted) })
-                }
-            })
-            .connect_lazy_with(options);
         let gate = Gate::new(config.connections_max, config.waiting_max, config.acquire_timeout);
-        Ok(Self { name: name.into(), pool, gate, broken, start })
+        Ok(Self { name: name.into(), idle: Idle::new(options, config.acquire_timeout), gate })
     }
 
-    fn distrust(broken: &AtomicU64, start: std::time::Instant) {
-        let now = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        broken.fetch_max(now, Ordering::Relaxed);
-    }
-}
-
-/// A connection in use. Dropped before [`Lease::finish`], it is closed, which ends its statement.
-struct Lease(Option<PoolConnection<sqlx::Postgres>>);
-
-impl Lease {
-    fn finish(mut self) {
-        // Back to the pool, whole.
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            // Detached, it leaves the pool, and its socket closes here and now.
-            drop(connection.detach());
+    /// The outcome of a statement outside a plan, with its connection put back or closed.
+    async fn ask<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut sqlx::PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Error> {
+        let mut lease = self.idle.lease().await.map_err(acquire_error)?;
+        // A lease has its connection until it is finished.
+        let Some(connection) = lease.connection() else { return Err(Error::Busy) };
+        match statement(connection).await {
+            Ok(answer) => {
+                lease.finish();
+                Ok(answer)
+            }
+            Err(error) => {
+                if is_broken(&error) {
+                    self.idle.distrust();
+                }
+                Err(statement_error(error))
+            }
         }
     }
 }
@@ -109,48 +80,40 @@ impl Drop for Lease {
 impl Source for Postgres {
     fn execute(&self, plan: &Plan) -> BatchStream {
         let statement = select::statement(plan, Dialect::Postgres);
-        let schema = decode::schema(plan);
-        let columns: Vec<(String, Type)> =
-            plan.columns().map(|column| (column.name.to_string(), column.data_type)).collect();
-        let rows = BATCH_ROWS.min(usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS) + 1);
-        let mut builders: Vec<ColumnBuilder> = plan.columns().map(|column| ColumnBuilder::new(column, rows)).collect();
-        let (name, pool, gate) = (Arc::clone(&self.name), self.pool.clone(), self.gate.clone());
-        let (broken, start) = (Arc::clone(&self.broken), self.start);
+        let mut rows = Rows::of(plan);
+        let (name, idle, gate) = (Arc::clone(&self.name), Arc::clone(&self.idle), self.gate.clone());
 
         let stream = async_stream::try_stream! {
             let _place = gate.enter().await?;
             let begun = crate::clock::instant();
             for attempt in 1.. {
-                let mut lease = Lease(Some(pool.acquire().await.map_err(acquire_error)?));
-                let Some(connection) = lease.0.as_mut() else { break };
+                let mut lease = idle.lease().await.map_err(acquire_error)?;
+                let Some(connection) = lease.connection() else { break };
                 let mut arguments = PgArguments::default();
                 for parameter in &statement.parameters {
                     arguments.add(Bound(parameter)).map_err(|source| Error::Statement(sqlx::Error::Encode(source)))?;
                 }
                 // The text holds no literal: see `sql`.
                 let query = sqlx::query_with(AssertSqlSafe(statement.text.clone()), arguments);
-                let mut fetched = query.fetch(&mut **connection);
+                let mut fetched = query.fetch(&mut *connection);
                 let mut readers: Option<Vec<Reader>> = None;
-                let mut pending = 0;
                 let mut retry = false;
                 loop {
                     match fetched.try_next().await {
                         Ok(Some(row)) => {
                             let readers = match &readers {
                                 Some(readers) => readers,
-                                None => readers.insert(readers_of(&row, &columns)?),
+                                None => readers.insert(readers_of(&row, &rows.columns)?),
                             };
-                            append(&row, readers, &columns, &mut builders)?;
-                            pending += 1;
-                            if pending == BATCH_ROWS {
-                                pending = 0;
-                                yield finish(&mut builders, &schema)?;
+                            append(&row, readers, &mut rows)?;
+                            if let Some(batch) = rows.added()? {
+                                yield batch;
                             }
                         }
                         Ok(None) => break,
                         Err(error) => {
                             if is_broken(&error) {
-                                Postgres::distrust(&broken, start);
+                                idle.distrust();
                                 retry = readers.is_none() && attempt < ATTEMPTS_MAX;
                             }
                             if retry {
@@ -167,8 +130,8 @@ impl Source for Postgres {
                 lease.finish();
                 metrics::histogram!("martello_source_seconds", "source" => name.to_string())
                     .record(begun.elapsed());
-                if pending > 0 {
-                    yield finish(&mut builders, &schema)?;
+                if let Some(batch) = rows.rest()? {
+                    yield batch;
                 }
                 break;
             }
@@ -178,25 +141,15 @@ impl Source for Postgres {
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async {
-            let mut lease = Lease(Some(self.pool.acquire().await.map_err(acquire_error)?));
-            if let Some(connection) = lease.0.as_mut() {
-                sqlx::query("SELECT 1").execute(&mut **connection).await.map_err(|error| {
-                    if is_broken(&error) {
-                        Self::distrust(&self.broken, self.start);
-                    }
-                    statement_error(error)
-                })?;
-            }
-            lease.finish();
-            Ok(())
-        })
+        Box::pin(self.ask(async |connection| sqlx::query("SELECT 1").execute(connection).await.map(drop)))
     }
 
     fn mismatches<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Vec<Mismatch>, Error>> {
         Box::pin(async move {
             let relation = dataset.relation.to_string();
-            let rows = sqlx::query(DESCRIBE).bind(&relation).fetch_all(&self.pool).await.map_err(acquire_error)?;
+            let named = relation.clone();
+            let ask = self.ask(async |connection| sqlx::query(DESCRIBE).bind(named).fetch_all(connection).await);
+            let rows = ask.await?;
             let mut live = std::collections::HashMap::new();
             for row in &rows {
                 let described = Described {
@@ -270,10 +223,6 @@ impl Described {
             _ => true,
         }
     }
-}
-
-fn finish(builders: &mut [ColumnBuilder], schema: &SchemaRef) -> Result<arrow_array::RecordBatch, Error> {
-    decode::finish(builders, schema).map_err(Error::Batch)
 }
 
 fn acquire_error(error: sqlx::Error) -> Error {
@@ -507,13 +456,8 @@ fn readers_of(row: &PgRow, columns: &[(String, Type)]) -> Result<Vec<Reader>, Er
         .collect()
 }
 
-fn append(
-    row: &PgRow,
-    readers: &[Reader],
-    columns: &[(String, Type)],
-    builders: &mut [ColumnBuilder],
-) -> Result<(), Error> {
-    for (index, (reader, builder)) in readers.iter().zip(builders).enumerate() {
+fn append(row: &PgRow, readers: &[Reader], rows: &mut Rows) -> Result<(), Error> {
+    for (index, (reader, builder)) in readers.iter().zip(&mut rows.builders).enumerate() {
         let value: PgValueRef<'_> = row.try_get_raw(index).map_err(statement_error)?;
         let cell = if value.is_null() {
             Ok(Cell::Null)
@@ -521,7 +465,7 @@ fn append(
             value.as_bytes().map_err(|_| Unfit).and_then(|bytes| reader.read(bytes))
         };
         cell.and_then(|cell| builder.append(cell)).map_err(|Unfit| {
-            let (column, data_type) = &columns[index];
+            let (column, data_type) = &rows.columns[index];
             Error::Value { column: column.clone(), contract: data_type.to_string() }
         })?;
     }

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
 
-use super::decode::{self, Cell, ColumnBuilder, Unfit};
+use super::decode::{Cell, ColumnBuilder, Rows, Unfit};
 use super::gate::Gate;
 use super::sql::{Dialect, Parameter};
-use super::{BATCH_ROWS, BatchStream, Error, Mismatch, Source, count, select};
+use super::{BatchStream, Error, Mismatch, Source, count, select};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
 use crate::plan::{Plan, Value};
@@ -68,11 +67,7 @@ impl Drop for Gone {
 impl Source for Sqlite {
     fn execute(&self, plan: &Plan) -> BatchStream {
         let statement = select::statement(plan, Dialect::Sqlite);
-        let schema = decode::schema(plan);
-        let columns: Vec<(String, Type)> =
-            plan.columns().map(|column| (column.name.to_string(), column.data_type)).collect();
-        let rows = BATCH_ROWS.min(usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS) + 1);
-        let mut builders: Vec<ColumnBuilder> = plan.columns().map(|column| ColumnBuilder::new(column, rows)).collect();
+        let mut rows = Rows::of(plan);
         let (name, pool, gate) = (Arc::clone(&self.name), self.pool.clone(), self.gate.clone());
         let timeout = self.statement_timeout;
 
@@ -90,19 +85,16 @@ impl Source for Sqlite {
             // The text holds no literal: see `sql`.
             let query = sqlx::query_with(AssertSqlSafe(statement.text), arguments(&statement.parameters)?);
             let mut fetched = query.fetch(&mut *connection);
-            let mut pending = 0;
             while let Some(row) = fetched.try_next().await.map_err(statement_error)? {
-                append(&row, &columns, &mut builders)?;
-                pending += 1;
-                if pending == BATCH_ROWS {
-                    pending = 0;
-                    yield finish(&mut builders, &schema)?;
+                append(&row, &mut rows)?;
+                if let Some(batch) = rows.added()? {
+                    yield batch;
                 }
             }
             drop(fetched);
             metrics::histogram!("martello_source_seconds", "source" => name.to_string()).record(begun.elapsed());
-            if pending > 0 {
-                yield finish(&mut builders, &schema)?;
+            if let Some(batch) = rows.rest()? {
+                yield batch;
             }
         };
         let name = Arc::clone(&self.name);
@@ -170,10 +162,6 @@ pub(super) fn storage(data_type: Type) -> Option<&'static str> {
     }
 }
 
-fn finish(builders: &mut [ColumnBuilder], schema: &SchemaRef) -> Result<arrow_array::RecordBatch, Error> {
-    decode::finish(builders, schema).map_err(Error::Batch)
-}
-
 pub(super) fn statement_error(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::PoolTimedOut => Error::Busy,
@@ -211,8 +199,8 @@ pub(super) fn iso_date(days: i32) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-fn append(row: &SqliteRow, columns: &[(String, Type)], builders: &mut [ColumnBuilder]) -> Result<(), Error> {
-    for (index, ((name, data_type), builder)) in columns.iter().zip(builders).enumerate() {
+fn append(row: &SqliteRow, rows: &mut Rows) -> Result<(), Error> {
+    for (index, ((name, data_type), builder)) in rows.columns.iter().zip(&mut rows.builders).enumerate() {
         append_cell(row, index, *data_type, builder)
             .map_err(|Unfit| Error::Value { column: name.clone(), contract: data_type.to_string() })?;
     }

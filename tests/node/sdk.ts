@@ -8,7 +8,7 @@ const [url, token] = process.argv.slice(2) as [string, string];
 const client = createClient<paths>({ baseUrl: url, headers: { Authorization: `Bearer ${token}` } });
 
 const question = {
-  "symbol.in": ["AAPL", "MSFT"],
+  "symbol.in": "AAPL,MSFT",
   "date.gte": "2014-12-30",
   sort: ["-date" as const, "symbol" as const],
   select: ["symbol" as const, "date" as const, "close" as const],

@@ -13,7 +13,7 @@ url, token = sys.argv[1:]
 client = AuthenticatedClient(base_url=url, token=token)
 
 question = {
-    "symbol_in": ["AAPL", "MSFT"],
+    "symbol_in": "AAPL,MSFT",
     "date_gte": datetime.date(2014, 12, 30),
     "sort": [PriceDailySortKey.DATE_DESC, PriceDailySortKey.SYMBOL],
     "select": [PriceDailyColumnName.SYMBOL, PriceDailyColumnName.DATE, PriceDailyColumnName.CLOSE],

@@ -5,6 +5,8 @@ use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, Par
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type as JsonType};
 use utoipa::openapi::{ContentBuilder, Deprecated, HeaderBuilder, RefOr, Required, ResponseBuilder, Schema};
 
+use serde_json::Value;
+
 use super::schema::{named, text};
 use super::{pascal, problems, rows};
 use crate::auth::Role;
@@ -188,9 +190,27 @@ fn filter(column: &Column, operator: Operator) -> ParameterBuilder {
     };
     let description = format!("`{}` {meaning}.", column.name);
     match operator {
-        Operator::In | Operator::Nin => list_of(&name, &description, rows::literal(column)),
+        // One text, not an array: generators write arrays as a repeated parameter, which means AND here, and none quotes
+        // an item that has a comma.
+        Operator::In | Operator::Nin => {
+            let description = format!(
+                "{description} A list parted by commas; an item with a comma or a quote in it stands in double quotes, as in RFC 4180."
+            );
+            let list = ObjectBuilder::new().schema_type(JsonType::String);
+            query(&name, &description, list.examples(column.example.as_ref().and_then(list_example)))
+        }
         Operator::IsNull => query(&name, &description, ObjectBuilder::new().schema_type(JsonType::Boolean)),
         _ => query(&name, &description, rows::literal(column)),
+    }
+}
+
+/// A list of one item, as a URL writes it.
+fn list_example(example: &Value) -> Option<String> {
+    match example {
+        Value::String(text) if text.contains([',', '"']) => Some(format!("\"{}\"", text.replace('"', "\"\""))),
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
