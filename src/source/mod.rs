@@ -11,6 +11,7 @@ mod postgres;
 mod select;
 mod sql;
 mod sqlite;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
