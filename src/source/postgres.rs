@@ -112,7 +112,7 @@ impl Source for Postgres {
                         }
                         Ok(None) => break,
                         Err(error) => {
-                            if is_broken(&error) {
+                            if is_broken(&error) || is_outdated(&error) {
                                 idle.distrust();
                                 retry = readers.is_none() && attempt < ATTEMPTS_MAX;
                             }
@@ -244,6 +244,15 @@ fn statement_error(error: sqlx::Error) -> Error {
         Some(code) if code.starts_with("53") || code.starts_with("57") => Error::Unavailable(error),
         _ => Error::Statement(error),
     }
+}
+
+/// Whether a prepared statement has outlived a migration: the relation now has other types. A new connection prepares
+/// it anew.
+fn is_outdated(error: &sqlx::Error) -> bool {
+    // feature_not_supported has many causes; only this one speaks of a cached plan (plancache.c, RevalidateCachedQuery).
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("0A000") && error.message().contains("cached plan"))
 }
 
 /// Whether the connection, not the statement, is at fault.

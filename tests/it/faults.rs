@@ -179,6 +179,22 @@ async fn connections_that_a_restart_broke_cost_no_request() {
 }
 
 #[tokio::test]
+async fn a_relation_whose_types_change_under_a_prepared_statement_costs_no_request() {
+    let (server, pool, _folder) = slow_server("slow_migrated", |_| {}).await;
+    let ask = || server.get("reader", "/v1/datasets/slow/rows?id=0");
+    assert_eq!(ask().await.status, 200);
+    pool.execute(
+        "DROP VIEW slow_migrated; \
+         CREATE VIEW slow_migrated AS SELECT id, ''::varchar COLLATE \"C\" AS nap FROM generate_series(0::bigint, 60) AS id",
+    )
+    .await
+    .expect("another view");
+    let answer = ask().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_can_only_read() {
     let (server, pool, _folder) = slow_server("slow_readonly", |_| {}).await;
     pool.execute(
