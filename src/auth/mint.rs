@@ -64,7 +64,7 @@ impl Minter {
 fn token_id() -> String {
     let mut bytes = [0; 16];
     // Uniqueness is all that `jti` owes; a system without randomness could not have made a key either.
-    SystemRandom::new().fill(&mut bytes).expect("the system's random source");
+    SystemRandom::new().fill(&mut bytes).expect("the kernel gives random bytes: without them no key can be made");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -163,7 +163,7 @@ fn quoted(text: &str) -> String {
 
 fn secret() -> String {
     let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).expect("the system's random source");
+    SystemRandom::new().fill(&mut bytes).expect("the kernel gives random bytes: without them no key can be made");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

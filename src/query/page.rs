@@ -39,7 +39,7 @@ impl CursorKey {
     #[must_use]
     pub fn random() -> Self {
         let mut secret = [0; 32];
-        SystemRandom::new().fill(&mut secret).expect("the system's random source");
+        SystemRandom::new().fill(&mut secret).expect("the kernel gives random bytes: without them no key can be made");
         Self::new(&secret)
     }
 
