@@ -24,6 +24,7 @@ pub(super) struct Contract {
     pub(super) default_order: Option<Vec<Text>>,
     pub(super) time: Option<Text>,
     pub(super) point_in_time: Option<PointInTimeForm>,
+    pub(super) bars: Option<BarsForm>,
     pub(super) columns: Spanned<Vec<ColumnForm>>,
     #[serde(default)]
     pub(super) relations: Vec<RelationshipForm>,
@@ -54,6 +55,16 @@ pub(super) struct PointInTimeForm {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct BarsForm {
+    pub(super) open: Text,
+    pub(super) high: Text,
+    pub(super) low: Text,
+    pub(super) close: Text,
+    pub(super) volume: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ColumnForm {
     pub(super) name: Text,
     #[serde(rename = "type")]
@@ -69,6 +80,8 @@ pub(super) struct ColumnForm {
     pub(super) sort: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) aggregate: Vec<Spanned<Function>>,
+    #[serde(default)]
+    pub(super) searchable: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize)]

@@ -53,6 +53,8 @@ pub struct Dataset {
     pub time: Option<ColumnIndex>,
     /// How revisions are told apart.
     pub point_in_time: Option<PointInTime>,
+    /// The columns of price bars, where rows are such: what resampling reads.
+    pub bars: Option<Bars>,
     /// Every served column, in the contract's order.
     pub columns: Vec<Column>,
     /// Datasets that rows lead to.
@@ -108,6 +110,8 @@ pub struct Column {
     pub sort: bool,
     /// The functions that an aggregate may use.
     pub aggregate: Vec<Function>,
+    /// Whether `search` reads it.
+    pub searchable: bool,
 }
 
 /// How revisions of one fact are told apart.
@@ -119,6 +123,35 @@ pub struct PointInTime {
     pub identity: Vec<ColumnIndex>,
     /// The period that the fact is about.
     pub period: ColumnIndex,
+}
+
+/// The columns of a price bar. Bars of a longer interval have the first open, the greatest high, the least low, the
+/// last close and the summed volume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bars {
+    /// The first price.
+    pub open: ColumnIndex,
+    /// The highest price.
+    pub high: ColumnIndex,
+    /// The lowest price.
+    pub low: ColumnIndex,
+    /// The last price.
+    pub close: ColumnIndex,
+    /// What changed hands.
+    pub volume: Option<ColumnIndex>,
+}
+
+impl Bars {
+    /// Each column and the function that makes it in a longer bar, in the order of the answer.
+    pub fn measures(&self) -> impl Iterator<Item = (ColumnIndex, Function)> {
+        let prices = [
+            (self.open, Function::First),
+            (self.high, Function::Max),
+            (self.low, Function::Min),
+            (self.close, Function::Last),
+        ];
+        prices.into_iter().chain(self.volume.map(|volume| (volume, Function::Sum)))
+    }
 }
 
 /// Whether a row leads to one row or to many.

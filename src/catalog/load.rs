@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use serde_saphyr::Spanned;
 
-use super::contract::{CheckForm, ColumnForm, Contract, Text};
+use super::contract::{BarsForm, CheckForm, ColumnForm, Contract, Text};
 use super::dataset::{
-    Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Lineage, PointInTime, RelationKind, Relationship,
+    Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Lineage, PointInTime, RelationKind, Relationship,
 };
 use super::yaml::{Checked, Fault};
-use super::{Catalog, Error, Name, RESERVED, Type};
+use super::{Catalog, Error, Function, NAME_BYTES_MAX, Name, RESERVED, Type};
 
 /// More columns than any mart should have; a bound on everything that is per column.
 const COLUMNS_MAX: usize = 512;
+
+/// A measure's name is its function's, an underscore and the column's, and must be a name itself.
+const AGGREGATED_BYTES_MAX: usize = NAME_BYTES_MAX - "count_distinct_".len();
 
 /// Reads `datasets/*.yaml` under the folder.
 ///
@@ -158,6 +161,7 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
         let period = scope.one(&form.period);
         Some(PointInTime { known_at: known_at?, identity, period: period? })
     });
+    let bars = contract.bars.as_ref().and_then(|form| scope.bars(form, time.is_some()));
     let relations = contract.relations.iter().filter_map(|form| {
         let name = scope.checked.parse::<Name>(&form.name);
         let dataset = scope.checked.parse::<Name>(&form.dataset);
@@ -219,6 +223,7 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
         default_order,
         time,
         point_in_time,
+        bars,
         columns,
         relations,
         sla: contract.sla.clone(),
@@ -259,6 +264,16 @@ fn columns(forms: &Spanned<Vec<ColumnForm>>, checked: &mut Checked<'_>) -> Vec<C
         if let Some(place) = form.sort.as_ref().filter(|_| sort && !data_type.is_ordered()) {
             checked.at(place.referenced, format_args!("{data_type} has no order"));
         }
+        let searchable = form.searchable.as_ref().is_some_and(|searchable| searchable.value);
+        if let Some(place) = form.searchable.as_ref().filter(|_| searchable && data_type != Type::String) {
+            checked.at(place.referenced, format_args!("{name} is {data_type}: only a string is searchable"));
+        }
+        if !form.aggregate.is_empty() && name.as_str().len() > AGGREGATED_BYTES_MAX {
+            checked.at(
+                form.name.referenced,
+                format_args!("{name} is aggregated: expected a name of at most {AGGREGATED_BYTES_MAX} bytes"),
+            );
+        }
         columns.push(Column {
             name,
             data_type,
@@ -269,6 +284,7 @@ fn columns(forms: &Spanned<Vec<ColumnForm>>, checked: &mut Checked<'_>) -> Vec<C
             filter: form.filter.iter().map(|operator| operator.value).collect(),
             sort,
             aggregate: form.aggregate.iter().map(|function| function.value).collect(),
+            searchable,
         });
     }
     columns
@@ -327,6 +343,31 @@ impl Scope<'_, '_> {
                 .at(text.referenced, format_args!("{} may be null: expected a column that is never", column.name));
         }
         Some(index)
+    }
+
+    /// Every column must allow the function that makes it in a longer bar.
+    fn bars(&mut self, form: &BarsForm, timed: bool) -> Option<Bars> {
+        if !timed {
+            self.checked.at(form.open.referenced, "bars need a time column: the contract names none");
+        }
+        let parts = [
+            (Some(&form.open), Function::First),
+            (Some(&form.high), Function::Max),
+            (Some(&form.low), Function::Min),
+            (Some(&form.close), Function::Last),
+            (form.volume.as_ref(), Function::Sum),
+        ];
+        let mut found = Vec::with_capacity(parts.len());
+        for (text, function) in parts.into_iter().filter_map(|(text, function)| Some((text?, function))) {
+            let index = self.one(text)?;
+            if !self.columns[index].aggregate.contains(&function) {
+                let function = function.as_str();
+                self.checked.at(text.referenced, format_args!("{:?} must allow aggregate {function}", text.value));
+            }
+            found.push(index);
+        }
+        let (&[open, high, low, close], volume) = found.split_first_chunk::<4>()?;
+        Some(Bars { open, high, low, close, volume: volume.first().copied() })
     }
 
     /// Cursors carry keys: they have an order and no null.

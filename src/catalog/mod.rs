@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use contract::{Cache, Sla};
 pub use dataset::{
-    Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Family, Lineage, PointInTime, RelationKind,
+    Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Family, Lineage, PointInTime, RelationKind,
     Relationship,
 };
 pub use filter::{Comparison, Filter, Operand};

@@ -248,6 +248,26 @@ pub enum Function {
 }
 
 impl Function {
+    /// Every function, in the order of the documentation.
+    pub const ALL: [Self; 10] = [
+        Self::Count,
+        Self::CountDistinct,
+        Self::Sum,
+        Self::Avg,
+        Self::Min,
+        Self::Max,
+        Self::First,
+        Self::Last,
+        Self::Stddev,
+        Self::Median,
+    ];
+
+    /// The function of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.as_str() == name)
+    }
+
     /// The function's name in URLs, contracts and GraphQL.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,13 +1,18 @@
 //! What is asked, well-formed, by no one in particular, with nothing looked up yet. Every door writes this one type.
 
+mod aggregate;
 mod page;
 
-pub use crate::catalog::{Comparison, Direction, Filter, Operand};
+pub use crate::catalog::{Comparison, Direction, Filter, Function, Operand, Operator};
+pub use aggregate::{Aggregate, Bucket, Group, Grouping, Measure};
 pub use page::{Cursor, CursorKey, Page};
 
+/// Connectives of a filter inside each other at most. Doors bound their recursion by it, the plan every question.
+pub const FILTER_DEPTH_MAX: usize = 8;
+/// Expansions inside each other at most.
+pub const EXPAND_DEPTH_MAX: usize = 3;
+
 /// A question about one dataset.
-///
-/// Aggregates, expansions and text search join as further fields; a plan binds them all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Query {
     /// The dataset's name.
@@ -16,16 +21,79 @@ pub struct Query {
     pub select: Option<Vec<String>>,
     /// What rows must meet.
     pub filter: Filter,
+    /// Words that rows must have in a searchable field.
+    pub search: Option<String>,
     /// The primary key of the one row that is asked for, a literal for each of its columns.
     pub key: Option<Vec<String>>,
     /// Only the newest row for each value of these fields.
     pub latest_by: Vec<String>,
     /// Only what was known then: a date (its end) or a timestamp.
     pub as_of: Option<String>,
+    /// Which of the revisions of a fact; all without it, and the newest with `as_of`.
+    pub revision: Option<Revision>,
+    /// Groups of rows rather than rows.
+    pub aggregate: Option<Aggregate>,
+    /// Rows of other datasets that come with each row.
+    pub expand: Vec<Expansion>,
     /// The order of rows; the contract's without it.
     pub order: Option<Vec<OrderKey>>,
     /// Which part of the rows.
     pub page: Page,
+    /// Whether to count all of them.
+    pub count: Count,
+    /// The IANA time zone of timestamps in the answer and of the days of groups; UTC without it.
+    pub tz: Option<String>,
+}
+
+/// Which of the revisions of a fact.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revision {
+    /// The one that was known first.
+    First,
+    /// The one that was known last.
+    Latest,
+    /// Every one.
+    All,
+}
+
+impl Revision {
+    /// Every choice, with its name.
+    pub const ALL: [(&'static str, Self); 3] = [("first", Self::First), ("latest", Self::Latest), ("all", Self::All)];
+}
+
+/// Whether all rows are counted, not only those of the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Count {
+    /// They are not.
+    #[default]
+    None,
+    /// As the database guesses.
+    Estimated,
+    /// One by one, as far as its time allows.
+    Exact,
+}
+
+impl Count {
+    /// Every choice, with its name.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("none", Self::None), ("estimated", Self::Estimated), ("exact", Self::Exact)];
+}
+
+/// Rows of a related dataset that come with each row.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Expansion {
+    /// The relation's name in the contract.
+    pub relation: String,
+    /// Fields of the related rows; all visible ones without it.
+    pub select: Option<Vec<String>>,
+    /// What related rows must meet.
+    pub filter: Filter,
+    /// Their order; the related contract's without it.
+    pub order: Option<Vec<OrderKey>>,
+    /// Related rows for each row at most.
+    pub limit: Option<u64>,
+    /// What comes with each of them.
+    pub expand: Vec<Expansion>,
 }
 
 /// One key of an order.
@@ -49,4 +117,24 @@ pub enum Nulls {
 }
 
 /// The names of a question's own parts, the same in every door: what a misspelt one may have meant.
-pub const PARTS: [&str; 6] = ["select", "sort", "limit", "cursor", "latest_by", "as_of"];
+pub const PARTS: [&str; 19] = [
+    "select",
+    "sort",
+    "limit",
+    "cursor",
+    "latest_by",
+    "as_of",
+    "revision",
+    "expand",
+    "count",
+    "search",
+    "tz",
+    "or",
+    "and",
+    "not",
+    "group_by",
+    "measures",
+    "having",
+    "resample",
+    "dry_run",
+];
