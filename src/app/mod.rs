@@ -122,7 +122,13 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let (keys, rotation) = keys(&config.auth).await?;
     let cursors = cursor_key(&config.paging);
 
-    let engine = Arc::new(Engine { catalog, matrix, sources: sources.clone(), cursors });
+    let engine = Arc::new(Engine {
+        catalog,
+        matrix,
+        sources: sources.clone(),
+        cursors,
+        count_budget: config.paging.count_budget,
+    });
     let limits = Arc::new(config.http.clone());
     let context = Context { engine, keys, limits };
 

@@ -248,12 +248,21 @@ fn refetch() -> Duration {
 }
 
 /// How pages are walked.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Paging {
     /// Signs cursors; at least 32 bytes, the same for all instances. Without it each start makes its own, and cursors
     /// end with the process.
     pub cursor_key: Option<Secret>,
+    /// What counting all rows of a question may take, behind which the page comes without their number. `1s`.
+    #[serde(with = "duration::text")]
+    pub count_budget: Duration,
+}
+
+impl Default for Paging {
+    fn default() -> Self {
+        Self { cursor_key: None, count_budget: Duration::from_secs(1) }
+    }
 }
 
 /// What is logged, and how.

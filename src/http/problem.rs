@@ -44,7 +44,9 @@ kinds! {
     UNKNOWN_PARAMETER = "unknown-parameter", BAD_REQUEST, "There is no such parameter",
         "A parameter is neither one of the endpoint's nor a filter on a column that you may see. The hint names the nearest one.";
     UNKNOWN_COLUMN = "unknown-column", BAD_REQUEST, "There is no such column",
-        "A column named in select, sort or latest_by does not exist, or is not yours to see. The hint names the nearest one.";
+        "A column named in select, sort, latest_by, group_by, measures or having does not exist, or is not yours to see. The hint names the nearest one.";
+    UNKNOWN_RELATION = "unknown-relation", BAD_REQUEST, "There is no such relation",
+        "A relation named in expand does not exist, or leads to what is not yours to see. The hint names the nearest one.";
     OPERATOR_NOT_ALLOWED = "operator-not-allowed", BAD_REQUEST, "The column cannot be filtered so",
         "The dataset's contract does not offer this filter operator on this column. The hint lists those that it offers.";
     INVALID_LITERAL = "invalid-literal", BAD_REQUEST, "A value is not of the expected type",
@@ -62,9 +64,17 @@ kinds! {
     INVALID_CURSOR = "invalid-cursor", BAD_REQUEST, "The cursor is not one of ours",
         "The cursor was changed, cut, or handed out under another key. Begin again without it.";
     CURSOR_MISMATCH = "cursor-mismatch", BAD_REQUEST, "The cursor belongs to another question",
-        "A cursor goes on with the question that it came from: same dataset, filters, order, latest_by and as_of. Only select and limit may differ.";
+        "A cursor goes on with the question that it came from: same dataset, filters, order, groups, latest_by, as_of, revision and tz. Only select, expand, count and limit may differ.";
     NOT_TIMED = "not-timed", BAD_REQUEST, "The dataset does not know that time",
-        "as_of needs a dataset whose contract says when rows became known, latest_by one that says which row is newest.";
+        "as_of and revision need a dataset whose contract says when rows became known, and so do all that it expands; latest_by needs one that says which row is newest.";
+    FUNCTION_NOT_ALLOWED = "function-not-allowed", BAD_REQUEST, "The column cannot be measured so",
+        "The dataset's contract does not offer this function on this column. The hint lists those that it offers.";
+    NOT_SEARCHABLE = "not-searchable", BAD_REQUEST, "The dataset has nothing to search",
+        "search needs a column that the dataset's contract declares searchable, and that you may see.";
+    NO_BARS = "no-bars", BAD_REQUEST, "The rows are no price bars",
+        "resample needs a dataset whose contract names its open, high, low and close, and all of them must be yours to see.";
+    NOT_EXPLAINED = "not-explained", FORBIDDEN, "Plans are not shown to you",
+        "explain shows plans and SQL to roles of the house only. dry_run tells everyone what a question would cost.";
     CREDENTIAL_IN_URL = "credential-in-url", BAD_REQUEST, "A credential stands in the URL",
         "Credentials in URLs end up in logs. Consider that token as leaked, and send the next one in the Authorization header.";
     MALFORMED_CREDENTIAL = "malformed-credential", BAD_REQUEST, "The Authorization header is not well-formed",
@@ -239,6 +249,7 @@ impl From<plan::Error> for Problem {
         use plan::{Error, Place};
         let did_you_mean = |nearest: Option<String>, allowed: &[String]| match nearest {
             Some(nearest) => format!("did you mean {nearest}?"),
+            None if allowed.is_empty() => "there are none".to_owned(),
             None => format!("there are: {}", allowed.join(", ")),
         };
         match error {
@@ -247,6 +258,11 @@ impl From<plan::Error> for Problem {
                 Self::new(UNKNOWN_PARAMETER, format!("there is no parameter and no column {}", shown(&name)))
                     .hint(did_you_mean(nearest, &allowed))
                     .parameter(shown(&name))
+            }
+            Error::UnknownField { place: Place::Expand, name, nearest, allowed } => {
+                Self::new(UNKNOWN_RELATION, format!("there is no relation {}", shown(&name)))
+                    .hint(did_you_mean(nearest, &allowed))
+                    .parameter("expand")
             }
             Error::UnknownField { place, name, nearest, allowed } => {
                 Self::new(UNKNOWN_COLUMN, format!("there is no column {}", shown(&name)))
@@ -263,6 +279,15 @@ impl From<plan::Error> for Problem {
                     .parameter(format!("{field}.{}", shown(&operator)))
                     .hint(hint)
             }
+            Error::Function { field, function, allowed } => {
+                let hint = match allowed.as_slice() {
+                    [] => format!("{field} cannot be measured"),
+                    allowed => format!("{field} can be measured by: {}", allowed.join(", ")),
+                };
+                Self::new(FUNCTION_NOT_ALLOWED, format!("{field} cannot be measured by {function}"))
+                    .parameter("measures")
+                    .hint(hint)
+            }
             Error::Literal { parameter, expected } => {
                 Self::new(INVALID_LITERAL, format!("expected {expected}")).parameter(parameter)
             }
@@ -276,6 +301,31 @@ impl From<plan::Error> for Problem {
             Error::Limit { max, .. } => Self::new(LIMIT_OUT_OF_RANGE, format!("limit must be between 1 and {max}"))
                 .parameter("limit")
                 .hint("follow page.next_cursor for what is behind a page"),
+            Error::RelatedLimit { asked, max } => {
+                let detail =
+                    format!("the rows of a page times the related rows of each are {asked}, with a limit of {max}");
+                Self::new(LIMIT_OUT_OF_RANGE, detail)
+                    .parameter("expand")
+                    .hint("ask for fewer rows, or fewer related ones")
+            }
+            Error::Related { relation, source } => {
+                let problem = Self::from(*source);
+                let parameter = format!("expand.{}", shown(&relation));
+                let inner = problem.parameter.as_deref().filter(|inner| *inner != "expand");
+                let parameter = inner.map_or(parameter.clone(), |inner| format!("{parameter}.{inner}"));
+                problem.parameter(parameter)
+            }
+            Error::NotSearchable => {
+                Self::new(NOT_SEARCHABLE, "no column that you may see is searchable").parameter("search")
+            }
+            Error::NoBars => {
+                Self::new(NO_BARS, "the contract names no bars, or not all of their columns are yours to see")
+                    .parameter("resample")
+            }
+            Error::OfRows { parameter } => {
+                Self::new(MALFORMED_REQUEST, format!("{parameter} is about rows, and the question about groups"))
+                    .parameter(parameter)
+            }
             Error::Key { columns, found } => {
                 let detail =
                     format!("expected {} path segments ({}), found {found}", columns.len(), columns.join(", "));
@@ -307,6 +357,7 @@ impl From<engine::Error> for Problem {
         use engine::Error;
         match &error {
             Error::NoRow => Self::new(ROW_NOT_FOUND, "no row has that key"),
+            Error::NotExplained => Self::new(NOT_EXPLAINED, "explain is for roles of the house").parameter("explain"),
             Error::Source { source, .. } => Self::from(source).cause(&error),
             Error::Batch(_) | Error::Encode(_) => internal().cause(&error),
         }

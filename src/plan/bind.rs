@@ -1,43 +1,53 @@
 //! Names to columns, literals to values: the part of planning that refuses what cannot be meant.
 
-use crate::catalog::{Column, ColumnIndex, Operator, Type};
-use crate::query::{Comparison, Filter, Nulls, Operand, OrderKey, PARTS};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::catalog::{Column, ColumnIndex, Direction, Operator, Type};
+use crate::query::{Comparison, FILTER_DEPTH_MAX, Filter, Nulls, Operand, OrderKey, PARTS, Revision};
 
 use super::value::{MICROS_PER_DAY, timestamp};
-use super::{Error, Expected, Place, Predicate, SortKey, Test, Value, View};
+use super::{Error, Expected, Field, Place, Predicate, SortKey, Test, Value, View, group};
 
 /// Comparisons of one question at most.
 pub const CONDITIONS_MAX: usize = 64;
 /// Values of one `in` or `nin` at most.
 pub const IN_VALUES_MAX: usize = 1000;
+/// Words of one search at most.
+pub const SEARCH_WORDS_MAX: usize = 16;
 /// Keys of one order at most, before the primary key is added.
 pub const SORT_KEYS_MAX: usize = 8;
 /// Names as alike as this are taken for slips of each other (1 is equal).
 const LIKENESS_MIN: f64 = 0.6;
 
 /// The field of that name, or what may have been meant.
-fn field(view: &View, place: Place, name: &str) -> Result<ColumnIndex, Error> {
+pub(super) fn field(view: &View, place: Place, name: &str) -> Result<ColumnIndex, Error> {
     view.column(name).ok_or_else(|| {
         let fits = |column: &Column| match place {
             Place::Filter => !column.filter.is_empty(),
-            Place::Select => true,
-            Place::Sort | Place::LatestBy => column.sort,
+            Place::Select | Place::Having | Place::Expand => true,
+            Place::Sort | Place::LatestBy | Place::GroupBy => column.sort,
+            Place::Measures => !column.aggregate.is_empty(),
         };
         let allowed: Vec<String> =
             view.columns().filter(|column| fits(column)).map(|column| column.name.to_string()).collect();
         let parts: &[&str] = if place == Place::Filter { &PARTS } else { &[] };
-        let candidates = allowed.iter().map(String::as_str).chain(parts.iter().copied());
-        let nearest = candidates
-            .map(|candidate| (strsim::normalized_damerau_levenshtein(candidate, name), candidate))
-            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            .max_by(|one, other| one.0.total_cmp(&other.0))
-            .map(|(_, candidate)| candidate.to_owned());
+        let nearest = nearest(name, allowed.iter().map(String::as_str).chain(parts.iter().copied()));
         Error::UnknownField { place, name: name.into(), nearest, allowed }
     })
 }
 
-pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<ColumnIndex>, Error> {
-    let Some(names) = names else { return Ok(view.shown().collect()) };
+/// The candidate that was most likely meant.
+pub(super) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
+    candidates
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(candidate, name), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<Field>, Error> {
+    let field_of = |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]);
+    let Some(names) = names else { return Ok(view.shown().map(field_of).collect()) };
     let mut columns = Vec::with_capacity(names.len());
     for name in names {
         let column = field(view, Place::Select, name)?;
@@ -46,39 +56,90 @@ pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<Column
         }
         columns.push(column);
     }
-    Ok(columns)
+    Ok(columns.into_iter().map(field_of).collect())
 }
 
-pub(super) fn filter(view: &View, filter: &Filter) -> Result<Predicate, Error> {
-    let mut left = CONDITIONS_MAX;
-    bound(view, filter, &mut left).map(Predicate::canonical)
+/// What a filter may name, and how each of it may be compared.
+#[derive(Clone, Copy)]
+pub(super) enum Names<'a> {
+    /// The columns that a caller may see.
+    Columns(&'a View),
+    /// The fields of an answer.
+    Fields(&'a [Field]),
 }
 
-fn bound(view: &View, filter: &Filter, left: &mut usize) -> Result<Predicate, Error> {
-    let mut all = |parts: &[Filter]| parts.iter().map(|part| bound(view, part, left)).collect::<Result<Vec<_>, _>>();
-    Ok(match filter {
-        Filter::All(parts) => Predicate::All(all(parts)?),
-        Filter::Any(parts) => Predicate::Any(all(parts)?),
-        Filter::Not(part) => Predicate::Not(Box::new(bound(view, part, left)?)),
-        Filter::Compare(comparison) => {
-            *left = left.checked_sub(1).ok_or(Error::TooMany { what: "conditions", max: CONDITIONS_MAX })?;
-            compare(view, comparison)?
+impl Names<'_> {
+    /// The place, the type and the operators of a name.
+    fn find(self, name: &str) -> Result<(usize, Type, Vec<Operator>), Error> {
+        match self {
+            Self::Columns(view) => {
+                let index = field(view, Place::Filter, name)?;
+                let column = &view.dataset().columns[index];
+                Ok((index, column.data_type, column.filter.clone()))
+            }
+            Self::Fields(fields) => {
+                let index = group::of_answer(fields, Place::Having, name)?;
+                let data_type = fields[index].data_type;
+                let fitting = Operator::ALL.into_iter().filter(|operator| operator.fits(data_type));
+                Ok((index, data_type, fitting.collect()))
+            }
         }
-    })
+    }
 }
 
-fn compare(view: &View, comparison: &Comparison) -> Result<Predicate, Error> {
+/// Conditions that are left, and the connectives that may still stand inside each other.
+struct Budget {
+    conditions: usize,
+    depth: usize,
+}
+
+pub(super) fn filter(names: Names<'_>, filter: &Filter) -> Result<Predicate, Error> {
+    let mut budget = Budget { conditions: CONDITIONS_MAX, depth: FILTER_DEPTH_MAX };
+    // The outermost conjunction is the question itself.
+    let predicate = match filter {
+        Filter::All(parts) => Predicate::All(bound_all(names, parts, &mut budget)?),
+        other => bound(names, other, &mut budget)?,
+    };
+    Ok(predicate.canonical())
+}
+
+fn bound_all(names: Names<'_>, parts: &[Filter], budget: &mut Budget) -> Result<Vec<Predicate>, Error> {
+    parts.iter().map(|part| bound(names, part, budget)).collect()
+}
+
+fn bound(names: Names<'_>, filter: &Filter, budget: &mut Budget) -> Result<Predicate, Error> {
+    let too_many = |what, max| Error::TooMany { what, max };
+    if let Filter::Compare(comparison) = filter {
+        let left = budget.conditions.checked_sub(1);
+        budget.conditions = left.ok_or_else(|| too_many("conditions", CONDITIONS_MAX))?;
+        return compare(names, comparison);
+    }
+    // A negation says nothing by itself: the connective or the comparison inside it is counted.
+    if let Filter::Not(part) = filter {
+        return Ok(Predicate::Not(Box::new(bound(names, part, budget)?)));
+    }
+    let deeper = budget.depth.checked_sub(1);
+    budget.depth = deeper.ok_or_else(|| too_many("levels of and, or", FILTER_DEPTH_MAX))?;
+    let predicate = match filter {
+        Filter::All(parts) => Predicate::All(bound_all(names, parts, budget)?),
+        Filter::Any(parts) => Predicate::Any(bound_all(names, parts, budget)?),
+        Filter::Not(_) | Filter::Compare(_) => Predicate::default(),
+    };
+    budget.depth += 1;
+    Ok(predicate)
+}
+
+fn compare(names: Names<'_>, comparison: &Comparison) -> Result<Predicate, Error> {
     let Comparison { field: name, operator, operand } = comparison;
-    let index = field(view, Place::Filter, name)?;
-    let column = &view.dataset().columns[index];
-    if !column.filter.contains(operator) {
-        let allowed = column.filter.iter().map(|operator| operator.as_str()).collect();
+    let (index, data_type, allowed) = names.find(name)?;
+    if !allowed.contains(operator) {
+        let allowed = allowed.iter().map(|operator| operator.as_str()).collect();
         return Err(Error::Operator { field: name.clone(), operator: operator.as_str().into(), allowed });
     }
     let parameter = || format!("{name}.{}", operator.as_str());
     let literal = |text: &str| {
-        Value::parse(column.data_type, text)
-            .ok_or_else(|| Error::Literal { parameter: parameter(), expected: Expected::Type(column.data_type) })
+        Value::parse(data_type, text)
+            .ok_or_else(|| Error::Literal { parameter: parameter(), expected: Expected::Type(data_type) })
     };
     let one = || match operand {
         Operand::One(text) => Ok(text.as_str()),
@@ -106,7 +167,7 @@ fn compare(view: &View, comparison: &Comparison) -> Result<Predicate, Error> {
         Operator::Lt => Test::Lt(literal(one()?)?),
         Operator::Lte => Test::Lte(literal(one()?)?),
         Operator::In => return Ok(Predicate::one_of(index, many()?)),
-        Operator::Nin => return Ok(Predicate::none_of(index, many()?)),
+        Operator::Nin => return Ok(Predicate::none_of(index, vec![many()?])),
         Operator::Prefix => Test::Prefix(text()?),
         Operator::Contains => Test::Contains(text()?),
         Operator::Has => Test::Has(text()?),
@@ -150,31 +211,69 @@ pub(super) fn latest_by(view: &View, names: &[String]) -> Result<Vec<ColumnIndex
     Ok(columns)
 }
 
-/// A total order: what was asked, then the primary key in the direction of the last key, so that an index serves both.
-pub(super) fn order(view: &View, asked: Option<&[OrderKey]>) -> Result<Vec<SortKey>, Error> {
+/// A total order of rows: what was asked, then the primary key in the direction of the last key, so that an index
+/// serves both. Columns that are not among the fields join them behind.
+pub(super) fn order(view: &View, asked: Option<&[OrderKey]>, fields: &mut Vec<Field>) -> Result<Vec<SortKey>, Error> {
     let dataset = view.dataset();
-    let sort_key = |column: ColumnIndex, direction, nulls: Option<Nulls>| {
-        let nullable = dataset.columns[column].nullable;
-        SortKey::new(column, direction, nulls.filter(|_| nullable), nullable)
-    };
-    let mut keys: Vec<SortKey> = match asked {
+    let mut keys: Vec<(ColumnIndex, Direction, Option<Nulls>)> = match asked {
         Some(asked) => {
             if asked.len() > SORT_KEYS_MAX {
                 return Err(Error::TooMany { what: "keys of sort", max: SORT_KEYS_MAX });
             }
             let columns = ordered(view, Place::Sort, asked.iter().map(|key| key.field.as_str()))?;
-            columns.into_iter().zip(asked).map(|(column, key)| sort_key(column, key.direction, key.nulls)).collect()
+            columns.into_iter().zip(asked).map(|(column, key)| (column, key.direction, key.nulls)).collect()
         }
         // A role that may not see a key of the default order gets the order of the others.
         None => (dataset.default_order.iter())
             .filter(|(column, _)| view.column(dataset.columns[*column].name.as_str()).is_some())
-            .map(|(column, direction)| sort_key(*column, *direction, None))
+            .map(|(column, direction)| (*column, *direction, None))
             .collect(),
     };
-    let direction = keys.last().map_or(crate::catalog::Direction::Ascending, |key| key.direction);
+    let direction = keys.last().map_or(Direction::Ascending, |key| key.1);
     for column in &dataset.primary_key {
-        if keys.iter().all(|key| key.column != *column) {
-            keys.push(sort_key(*column, direction, None));
+        if keys.iter().all(|key| key.0 != *column) {
+            keys.push((*column, direction, None));
+        }
+    }
+    let keys = keys.into_iter().map(|(column, direction, nulls)| {
+        let nullable = dataset.columns[column].nullable;
+        let field = place_of(fields, column, &dataset.columns[column]);
+        SortKey::new(field, direction, nulls.filter(|_| nullable), nullable)
+    });
+    Ok(keys.collect())
+}
+
+/// Where the column stands among the fields; it joins them when it does not.
+pub(super) fn place_of(fields: &mut Vec<Field>, index: ColumnIndex, column: &Column) -> usize {
+    let field = Field::column(index, column);
+    fields.iter().position(|other| *other == field).unwrap_or_else(|| {
+        fields.push(field);
+        fields.len() - 1
+    })
+}
+
+/// A total order of groups: what was asked, then what makes them, in the direction of the last key.
+pub(super) fn order_of_groups(asked: Option<&[OrderKey]>, fields: &[Field]) -> Result<Vec<SortKey>, Error> {
+    let asked = asked.unwrap_or_default();
+    if asked.len() > SORT_KEYS_MAX {
+        return Err(Error::TooMany { what: "keys of sort", max: SORT_KEYS_MAX });
+    }
+    let sort_key = |field: usize, direction, nulls: Option<Nulls>| {
+        let nullable = fields[field].nullable;
+        SortKey::new(field, direction, nulls.filter(|_| nullable), nullable)
+    };
+    let mut keys: Vec<SortKey> = Vec::with_capacity(asked.len() + fields.len());
+    for key in asked {
+        let field = group::of_answer(fields, Place::Sort, &key.field)?;
+        if keys.iter().any(|key| key.field == field) {
+            return Err(Error::Twice { place: Place::Sort, field: key.field.clone() });
+        }
+        keys.push(sort_key(field, key.direction, key.nulls));
+    }
+    let direction = keys.last().map_or(Direction::Ascending, |key| key.direction);
+    for (index, _) in fields.iter().enumerate().filter(|(_, field)| field.groups()) {
+        if keys.iter().all(|key| key.field != index) {
+            keys.push(sort_key(index, direction, None));
         }
     }
     Ok(keys)
@@ -200,7 +299,7 @@ fn ordered<'n>(view: &View, place: Place, names: impl Iterator<Item = &'n str>) 
 ///
 /// A date means its end. A row that is dated only is known at the end of its day, so that an instant within a day does
 /// not yet know that day's rows: no look-ahead.
-pub(super) fn known(view: &View, as_of: &str) -> Result<Option<(ColumnIndex, Test)>, Error> {
+pub(super) fn known(view: &View, as_of: &str) -> Result<Predicate, Error> {
     let dataset = view.dataset();
     let Some(point_in_time) = &dataset.point_in_time else {
         return Err(Error::NotTimed { parameter: "as_of", lacks: "point in time" });
@@ -217,5 +316,49 @@ pub(super) fn known(view: &View, as_of: &str) -> Result<Option<(ColumnIndex, Tes
         (_, Some(Value::Date(days))) => Test::Lt(Value::Timestamp((i64::from(days) + 1) * MICROS_PER_DAY)),
         (_, _) => Test::Lte(Value::Timestamp(timestamp(as_of).ok_or_else(fault)?)),
     };
-    Ok(Some((column, test)))
+    Ok(Predicate::Test(column, test))
+}
+
+/// Which end of a fact's revisions is kept; `None` keeps every one.
+pub(super) fn revision(view: &View, asked: Option<Revision>, dated: bool) -> Result<Option<Direction>, Error> {
+    if asked.is_some() && view.dataset().point_in_time.is_none() {
+        return Err(Error::NotTimed { parameter: "revision", lacks: "point in time" });
+    }
+    Ok(match asked {
+        Some(Revision::First) => Some(Direction::Ascending),
+        Some(Revision::Latest) => Some(Direction::Descending),
+        Some(Revision::All) => None,
+        // What was known then is the newest revision that was known then.
+        None => dated.then_some(Direction::Descending),
+    })
+}
+
+/// Rows that have all of the words in one searchable column.
+pub(super) fn search(view: &View, text: &str) -> Result<Predicate, Error> {
+    let searchable: Vec<ColumnIndex> = view.shown().filter(|index| view.dataset().columns[*index].searchable).collect();
+    if searchable.is_empty() {
+        return Err(Error::NotSearchable);
+    }
+    let mut words: Vec<String> = words(text).map(str::to_ascii_lowercase).collect();
+    words.sort_unstable();
+    words.dedup();
+    if words.len() > SEARCH_WORDS_MAX {
+        return Err(Error::TooMany { what: "words of search", max: SEARCH_WORDS_MAX });
+    }
+    if words.is_empty() || text.contains('\0') {
+        return Err(Error::Literal { parameter: "search".into(), expected: Expected::Words });
+    }
+    let tests = searchable.into_iter().map(|index| Predicate::Test(index, Test::Search(words.clone())));
+    Ok(Predicate::Any(tests.collect()))
+}
+
+/// Words are runs of ASCII letters, digits and everything beyond ASCII: a rule that every source can keep to the letter.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// The zone of that name, by the database that comes with the binary: the same names on every machine.
+pub(super) fn zone(name: &str) -> Result<TimeZone, Error> {
+    static ZONES: std::sync::LazyLock<TimeZoneDatabase> = std::sync::LazyLock::new(TimeZoneDatabase::bundled);
+    ZONES.get(name).map_err(|_| Error::Literal { parameter: "tz".into(), expected: Expected::Zone })
 }

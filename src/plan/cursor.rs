@@ -4,8 +4,7 @@ use arrow_array::RecordBatch;
 
 use crate::query::{Cursor, CursorKey};
 
-use super::{Error, Fingerprint, Plan, SortKey, Value};
-use crate::catalog::Dataset;
+use super::{Error, Field, Fingerprint, Plan, SortKey, Value};
 
 /// The form of the payload; another one is a cursor of another release.
 const FORM: u8 = 1;
@@ -18,7 +17,7 @@ pub(super) fn open(
     key: &CursorKey,
     question: Fingerprint,
     order: &[SortKey],
-    dataset: &Dataset,
+    fields: &[Field],
 ) -> Result<Keyset, Error> {
     let payload = key.open(cursor).ok_or(Error::Cursor)?;
     let mut rest = payload.as_slice();
@@ -33,7 +32,7 @@ pub(super) fn open(
     for sort_key in order {
         let value = Value::read(&mut rest).ok_or(Error::Cursor)?;
         let fits = match &value {
-            Some(value) => value.fits(dataset.columns[sort_key.column].data_type),
+            Some(value) => value.fits(fields[sort_key.field].data_type),
             None => sort_key.nullable,
         };
         if !fits {
@@ -51,10 +50,8 @@ impl Plan {
         let mut payload = vec![FORM];
         payload.extend(self.question.0);
         for sort_key in &self.order {
-            let place = self.columns.iter().position(|column| *column == sort_key.column);
-            let data_type = self.dataset.columns[sort_key.column].data_type;
-            // A plan fetches every key of its order, so each has its place.
-            let value = place.and_then(|place| Value::at(data_type, batch.column(place), row));
+            let data_type = self.fields[sort_key.field].data_type;
+            let value = Value::at(data_type, batch.column(sort_key.field), row);
             Value::write(value.as_ref(), &mut payload);
         }
         key.seal(&payload)

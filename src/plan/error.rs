@@ -13,6 +13,14 @@ pub enum Place {
     Sort,
     /// In `latest_by`.
     LatestBy,
+    /// In `group_by`.
+    GroupBy,
+    /// In `measures`.
+    Measures,
+    /// In `having`.
+    Having,
+    /// As a relation, in `expand`.
+    Expand,
 }
 
 impl Place {
@@ -24,6 +32,10 @@ impl Place {
             Self::Select => "select",
             Self::Sort => "sort",
             Self::LatestBy => "latest_by",
+            Self::GroupBy => "group_by",
+            Self::Measures => "measures",
+            Self::Having => "having",
+            Self::Expand => "expand",
         }
     }
 }
@@ -53,6 +65,16 @@ pub enum Error {
         field: String,
         /// The operator, as written.
         operator: String,
+        /// What the contract allows.
+        allowed: Vec<&'static str>,
+    },
+    /// The contract does not allow the function on the field.
+    #[error("measure {field} by {function}")]
+    Function {
+        /// The field.
+        field: String,
+        /// The function.
+        function: &'static str,
         /// What the contract allows.
         allowed: Vec<&'static str>,
     },
@@ -98,6 +120,23 @@ pub enum Error {
         /// What may be asked.
         max: u32,
     },
+    /// Related rows would be more than the related dataset's grant allows.
+    #[error("give {asked} related rows at once, with a limit of {max}")]
+    RelatedLimit {
+        /// Rows of the page times related rows of each.
+        asked: u64,
+        /// What may be asked.
+        max: u32,
+    },
+    /// A question about related rows cannot be planned.
+    #[error("expand {relation}")]
+    Related {
+        /// The relation.
+        relation: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
     /// The key has another number of parts.
     #[error("find a row by {found} of {} key columns", columns.len())]
     Key {
@@ -112,6 +151,18 @@ pub enum Error {
     /// The cursor belongs to another question.
     #[error("go on with another question's cursor")]
     OtherCursor,
+    /// No column that the caller may see is searchable.
+    #[error("search a dataset without a searchable column")]
+    NotSearchable,
+    /// The rows are no bars, or the caller may not see all of a bar.
+    #[error("resample a dataset whose contract names no bars")]
+    NoBars,
+    /// Rows and groups exclude each other's parts.
+    #[error("take {parameter} in a question about groups")]
+    OfRows {
+        /// The parameter.
+        parameter: &'static str,
+    },
     /// The dataset does not say when its rows became known, or which is newest.
     #[error("answer {parameter}: the dataset has no {lacks}")]
     NotTimed {
@@ -133,6 +184,14 @@ pub enum Expected {
     Instant,
     /// One literal where a list was given.
     One,
+    /// A date or timestamp column where intervals are asked for.
+    Dated,
+    /// A column inside a function that needs one.
+    Measured,
+    /// The name of a time zone.
+    Zone,
+    /// Words to search for.
+    Words,
 }
 
 impl std::fmt::Display for Expected {
@@ -155,6 +214,10 @@ impl std::fmt::Display for Expected {
                 f.write_str("a date (its end is meant) or a timestamp with an offset, such as 2024-02-29T12:00:00Z")
             }
             Self::One => f.write_str("one literal"),
+            Self::Dated => f.write_str("an interval of a date or a timestamp, such as date:month"),
+            Self::Measured => f.write_str("a function of a column, such as avg(close); count() alone needs none"),
+            Self::Zone => f.write_str("the name of an IANA time zone, such as America/New_York"),
+            Self::Words => f.write_str("at least one word: a run of letters and digits"),
         }
     }
 }

@@ -7,51 +7,69 @@ mod bind;
 mod cursor;
 mod error;
 mod explain;
+mod field;
 mod fingerprint;
+mod group;
 mod predicate;
+mod related;
 mod value;
 mod view;
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use jiff::tz::TimeZone;
+
 use crate::auth::Principal;
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Direction, Name, Relation};
-use crate::query::{CursorKey, Nulls, Query};
+use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Nulls, Query};
 
-pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SORT_KEYS_MAX};
+pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
 pub use cursor::Keyset;
 pub use error::{Error, Expected, Place};
+pub use field::{Field, Output, measured};
 pub use fingerprint::Fingerprint;
+pub use group::{GROUPS_MAX, MEASURES_MAX};
 pub use predicate::{Predicate, Test};
+pub use related::{EXPANSIONS_MAX, RELATED_DEFAULT, Related};
 pub use value::{Value, date as parse_date};
 pub use view::View;
 
+use bind::Names;
 use fingerprint::Canonical;
+use related::Parent;
 
 /// Rows of a page when the question names no limit.
 pub const LIMIT_DEFAULT: u32 = 100;
 
 /// A question that was bound, authorized and bounded. Only [`plan`] makes one, so holding a `Plan` is the permission.
 ///
-/// Rows are what is left after policy, revision, filter and latest, in this order; then come order, `after` and limit.
+/// Rows are what is left after policy, revision, filter and latest, in this order; then they are grouped, where groups
+/// are asked for; then come order, `after` and limit.
 #[derive(Clone, Debug)]
 pub struct Plan {
     dataset: Arc<Dataset>,
-    /// What a statement reads: the shown columns, then keys of the order that are not shown.
-    columns: Vec<ColumnIndex>,
+    /// What a statement reads: the answer's fields, then those that only order or relations need.
+    fields: Vec<Field>,
     shown: usize,
     revision: Option<Revision>,
     filter: Predicate,
     latest: Option<Latest>,
+    having: Option<Predicate>,
     order: Vec<SortKey>,
     after: Option<Keyset>,
     limit: u32,
     single: bool,
+    related: Vec<Related>,
+    joined: Vec<usize>,
+    count: Count,
+    zone: Option<TimeZone>,
+    explains: bool,
     question: Fingerprint,
     fingerprint: Fingerprint,
 }
 
-/// Keeps, of the revisions of one fact, the newest that was known.
+/// Keeps one of the revisions of each fact.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Revision {
     /// What was known: a condition on `known_at`, and the part of the filter that reads only the identity. That part
@@ -59,8 +77,10 @@ pub struct Revision {
     pub among: Predicate,
     /// What makes two rows revisions of one fact.
     pub identity: Vec<ColumnIndex>,
-    /// Greatest first: `known_at`, then the primary key.
+    /// `known_at`, then the primary key: what makes one revision newer than another.
     pub newest: Vec<ColumnIndex>,
+    /// Which end is kept: the least of them for the first revision, the greatest for the latest.
+    pub direction: Direction,
 }
 
 /// Keeps, of the rows that agree in some columns, the newest.
@@ -75,8 +95,8 @@ pub struct Latest {
 /// One key of a total order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SortKey {
-    /// The column.
-    pub column: ColumnIndex,
+    /// Where its field stands in [`Plan::fields`].
+    pub field: usize,
     /// Which end comes first.
     pub direction: Direction,
     /// Whether nulls come before every value; null sorts greatest where the question says nothing.
@@ -86,10 +106,17 @@ pub struct SortKey {
 }
 
 impl SortKey {
-    fn new(column: ColumnIndex, direction: Direction, nulls: Option<Nulls>, nullable: bool) -> Self {
+    fn new(field: usize, direction: Direction, nulls: Option<Nulls>, nullable: bool) -> Self {
         let nulls_first = nulls.map_or(direction == Direction::Descending, |nulls| nulls == Nulls::First);
-        Self { column, direction, nulls_first, nullable }
+        Self { field, direction, nulls_first, nullable }
     }
+}
+
+/// What every part of a question is planned with.
+struct Scope<'a> {
+    catalog: &'a Catalog,
+    principal: &'a Principal,
+    cursors: &'a CursorKey,
 }
 
 /// Plans a question for a caller.
@@ -99,53 +126,116 @@ impl SortKey {
 pub fn plan(query: &Query, catalog: &Catalog, principal: &Principal, cursors: &CursorKey) -> Result<Plan, Error> {
     let view =
         View::of(catalog, principal, &query.dataset).ok_or_else(|| Error::UnknownDataset(query.dataset.clone()))?;
-    let dataset = view.arc();
+    build(&Scope { catalog, principal, cursors }, &view, query, None)
+}
 
-    let shown = bind::select(&view, query.select.as_deref())?;
-    let mut filter = bind::filter(&view, &query.filter)?;
-    if let Some(key) = &query.key {
-        filter = Predicate::All(vec![filter, bind::key(&view, key)?]).canonical();
-    }
-    let latest_by = bind::latest_by(&view, &query.latest_by)?;
-    let order = bind::order(&view, query.order.as_deref())?;
-    let known = query.as_of.as_deref().map(|as_of| bind::known(&view, as_of)).transpose()?.flatten();
-    let limit = limit(&view, query)?;
+/// Plans a question, or the part of one that is about related rows.
+fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Parent<'_>>) -> Result<Plan, Error> {
+    let dataset = view.arc();
     let single = query.key.is_some();
+
+    let (mut fields, having) = match &query.aggregate {
+        None => (bind::select(view, query.select.as_deref())?, None),
+        Some(_) if query.select.is_some() => return Err(Error::OfRows { parameter: "select" }),
+        Some(_) if !query.expand.is_empty() => return Err(Error::OfRows { parameter: "expand" }),
+        Some(aggregate) => {
+            let fields = group::fields(view, aggregate)?;
+            let having = bind::filter(Names::Fields(&fields), &aggregate.having)?;
+            (fields, Some(having))
+        }
+    };
+    let shown = fields.len();
+    let order = match having {
+        None => bind::order(view, query.order.as_deref(), &mut fields)?,
+        Some(_) => bind::order_of_groups(query.order.as_deref(), &fields)?,
+    };
+    let mut conditions = vec![bind::filter(Names::Columns(view), &query.filter)?];
+    conditions.extend(query.search.as_deref().map(|text| bind::search(view, text)).transpose()?);
+    conditions.extend(query.key.as_deref().map(|key| bind::key(view, key)).transpose()?);
+    let filter = Predicate::All(conditions).canonical();
+    let latest_by = bind::latest_by(view, &query.latest_by)?;
+    let known = query.as_of.as_deref().map(|as_of| bind::known(view, as_of)).transpose()?;
+    let chosen = bind::revision(view, query.revision, known.is_some())?;
+    let zone = query.tz.as_deref().map(bind::zone).transpose()?;
+    let limit = match &parent {
+        Some(parent) => parent.limit(query.page.limit, view.rows_per_request())?,
+        None => limit(view, query)?,
+    };
 
     // The question before policy: what a cursor is bound to.
     let mut canonical = Canonical::default();
     canonical
         .part("dataset", |out| out.extend(dataset.name.as_str().bytes()))
         .part("filter", |out| filter.write(out))
-        .part("known", |out| {
-            if let Some((column, test)) = &known {
-                Predicate::Test(*column, test.clone()).write(out);
+        .part("known", |out| known.iter().for_each(|known| known.write(out)))
+        .part("revision", |out| out.extend(chosen.map(|direction| direction as u8)))
+        .part("latest_by", |out| write_columns(&latest_by, out))
+        .part("groups", |out| {
+            if let Some(having) = &having {
+                fields[..shown].iter().for_each(|field| field.write(out));
+                having.write(out);
             }
         })
-        .part("latest_by", |out| write_columns(&latest_by, out))
-        .part("order", |out| order.iter().for_each(|key| key.write(out)));
+        .part("order", |out| order.iter().for_each(|key| key.write(&fields, out)))
+        .part("zone", |out| out.extend(zone.iter().flat_map(|zone| zone.iana_name()).flat_map(str::bytes)));
     let question = canonical.fingerprint();
     let after = match &query.page.cursor {
-        Some(cursor) => Some(cursor::open(cursor, cursors, question, &order, &dataset)?),
+        Some(cursor) => Some(cursor::open(cursor, scope.cursors, question, &order, &fields)?),
         None => None,
     };
 
-    let (revision, filter) = revision(&dataset, known, filter);
-    let latest = (!latest_by.is_empty()).then(|| Latest { newest: newest(&dataset), by: latest_by });
-    let mut columns = shown.clone();
-    for key in &order {
-        if !columns.contains(&key.column) {
-            columns.push(key.column);
-        }
+    let (revision, filter) = revision(&dataset, known, chosen, filter);
+    let latest = latest(&dataset, latest_by);
+    let joined: Vec<usize> = (parent.iter().flat_map(|parent| &parent.on))
+        .map(|index| bind::place_of(&mut fields, *index, &dataset.columns[*index]))
+        .collect();
+    let mut related = Vec::with_capacity(query.expand.len());
+    let mut own_left = EXPANSIONS_MAX;
+    let (rows, depth, left) = match &mut parent {
+        Some(parent) => (parent.rows * u64::from(limit), parent.depth, &mut *parent.left),
+        None => (u64::from(limit), EXPAND_DEPTH_MAX, &mut own_left),
+    };
+    for (relation, expansion) in related::of(scope, view, &query.expand)?.into_iter().zip(&query.expand) {
+        let plan = related::plan(scope, query, expansion, relation, rows, depth, left)?;
+        let on = (relation.on.iter()).map(|(ours, _)| bind::place_of(&mut fields, *ours, &dataset.columns[*ours]));
+        let on = on.collect();
+        related.push(Related { name: relation.name.clone(), kind: relation.kind, on, plan });
     }
     canonical
-        .part("select", |out| write_columns(&shown, out))
+        .part("select", |out| fields[..shown].iter().for_each(|field| field.write(out)))
         .part("limit", |out| out.extend(limit.to_le_bytes()))
         .part("single", |out| out.push(u8::from(single)))
-        .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)));
+        .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)))
+        .part("count", |out| out.push(query.count as u8))
+        .part("related", |out| {
+            for related in &related {
+                out.extend(related.name.as_str().bytes());
+                out.push(0);
+                out.extend(related.plan.fingerprint.0);
+            }
+        });
     let fingerprint = canonical.fingerprint();
-    let shown = shown.len();
-    Ok(Plan { dataset, columns, shown, revision, filter, latest, order, after, limit, single, question, fingerprint })
+    let count = query.count;
+    Ok(Plan {
+        dataset,
+        fields,
+        shown,
+        revision,
+        filter,
+        latest,
+        having,
+        order,
+        after,
+        limit,
+        single,
+        related,
+        joined,
+        count,
+        zone,
+        explains: view.is_of_the_house(),
+        question,
+        fingerprint,
+    })
 }
 
 fn limit(view: &View, query: &Query) -> Result<u32, Error> {
@@ -159,18 +249,36 @@ fn limit(view: &View, query: &Query) -> Result<u32, Error> {
 }
 
 /// Parts of the filter that read only the identity move before the choice of revisions, where they take whole facts.
-fn revision(dataset: &Dataset, known: Option<(ColumnIndex, Test)>, filter: Predicate) -> (Option<Revision>, Predicate) {
-    let (Some((known_at, test)), Some(point_in_time)) = (known, &dataset.point_in_time) else {
-        return (None, filter);
+///
+/// Where the identity has the primary key in it, no fact has two rows, and there is nothing to choose.
+fn revision(
+    dataset: &Dataset,
+    known: Option<Predicate>,
+    chosen: Option<Direction>,
+    filter: Predicate,
+) -> (Option<Revision>, Predicate) {
+    let point_in_time = dataset
+        .point_in_time
+        .as_ref()
+        .filter(|point_in_time| dataset.primary_key.iter().any(|key| !point_in_time.identity.contains(key)));
+    let (Some(direction), Some(point_in_time)) = (chosen, point_in_time) else {
+        return (None, Predicate::All(known.into_iter().chain([filter]).collect()).canonical());
     };
     let identity = point_in_time.identity.clone();
     let (mut among, filter): (Vec<_>, Vec<_>) =
         filter.conjuncts().into_iter().partition(|part| part.reads_only(&identity));
-    among.push(Predicate::Test(known_at, test));
+    among.extend(known);
+    let known_at = point_in_time.known_at;
     let mut newest = vec![known_at];
     newest.extend(dataset.primary_key.iter().copied().filter(|key| *key != known_at));
-    let revision = Revision { among: Predicate::All(among).canonical(), identity, newest };
+    let revision = Revision { among: Predicate::All(among).canonical(), identity, newest, direction };
     (Some(revision), Predicate::All(filter).canonical())
+}
+
+/// Where rows that agree are one row already, there is nothing to choose.
+fn latest(dataset: &Dataset, by: Vec<ColumnIndex>) -> Option<Latest> {
+    let chooses = !by.is_empty() && dataset.primary_key.iter().any(|key| !by.contains(key));
+    chooses.then(|| Latest { newest: newest(dataset), by })
 }
 
 /// Time, `known_at` and key, none twice: the greatest of them is the newest row.
@@ -188,14 +296,6 @@ fn newest(dataset: &Dataset) -> Vec<ColumnIndex> {
 
 fn write_columns(columns: &[ColumnIndex], out: &mut Vec<u8>) {
     out.extend(columns.iter().flat_map(|column| (*column as u64).to_le_bytes()));
-}
-
-impl SortKey {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend((self.column as u64).to_le_bytes());
-        out.push(u8::from(self.direction == Direction::Descending));
-        out.push(u8::from(self.nulls_first && self.nullable));
-    }
 }
 
 impl Plan {
@@ -217,12 +317,13 @@ impl Plan {
         &self.dataset.relation
     }
 
-    /// The columns that a statement reads; the first [`Self::shown`] are the answer's.
-    pub fn columns(&self) -> impl Iterator<Item = &Column> {
-        self.columns.iter().map(|index| &self.dataset.columns[*index])
+    /// What a statement reads; the first [`Self::shown`] are the answer's.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
     }
 
-    /// How many of the columns are the answer's.
+    /// How many of the fields are the answer's.
     #[must_use]
     pub fn shown(&self) -> usize {
         self.shown
@@ -250,6 +351,48 @@ impl Plan {
     #[must_use]
     pub fn latest(&self) -> Option<&Latest> {
         self.latest.as_ref()
+    }
+
+    /// What groups must meet, by the places of their fields; `None` where rows are asked for and no groups.
+    #[must_use]
+    pub fn having(&self) -> Option<&Predicate> {
+        self.having.as_ref()
+    }
+
+    /// Rows of other datasets that come with each row.
+    #[must_use]
+    pub fn related(&self) -> &[Related] {
+        &self.related
+    }
+
+    /// Fields whose values these rows share with those of the parents that they come with; empty without parents.
+    #[must_use]
+    pub fn joined(&self) -> &[usize] {
+        &self.joined
+    }
+
+    /// Whether all rows are counted.
+    #[must_use]
+    pub fn count(&self) -> Count {
+        self.count
+    }
+
+    /// The zone of timestamps in the answer and of the days of groups; UTC without it.
+    #[must_use]
+    pub fn zone(&self) -> Option<&TimeZone> {
+        self.zone.as_ref()
+    }
+
+    /// Whether the caller may read how the house answers: plans and SQL tell of what a client may not see.
+    #[must_use]
+    pub fn explains(&self) -> bool {
+        self.explains
+    }
+
+    /// The values of those fields in a row of an answer to this plan; `None` when one of them is null.
+    #[must_use]
+    pub fn values_at(&self, fields: &[usize], batch: &RecordBatch, row: usize) -> Option<Vec<Value>> {
+        fields.iter().map(|field| Value::at(self.fields[*field].data_type, batch.column(*field), row)).collect()
     }
 
     /// The total order of rows.

@@ -1,5 +1,7 @@
 //! Filters bound to columns, in one canonical form: equal meanings that differ only in writing become equal here.
 
+use std::collections::BTreeMap;
+
 use crate::catalog::ColumnIndex;
 
 use super::Value;
@@ -46,6 +48,8 @@ pub enum Test {
     IsNotNull,
     /// The list has the element.
     Has(String),
+    /// The text has all of the words: sorted, none twice.
+    Search(Vec<String>),
 }
 
 impl Default for Predicate {
@@ -71,9 +75,9 @@ impl Predicate {
         }
     }
 
-    /// `x not in (…)`, whatever the number of values.
-    pub(super) fn none_of(column: ColumnIndex, values: Vec<Value>) -> Self {
-        let mut values = canonical_values(values);
+    /// `x` in none of the lists, whatever the number of values.
+    pub(super) fn none_of(column: ColumnIndex, lists: Vec<Vec<Value>>) -> Self {
+        let mut values = canonical_values(lists.concat());
         match values.len() {
             0 => Self::default(),
             1 => Self::Test(column, Test::Ne(values.remove(0))),
@@ -81,29 +85,58 @@ impl Predicate {
         }
     }
 
-    /// The canonical form: nested conjunctions are flat, the order of parts is that of their bytes, none stands twice,
-    /// and a part alone stands for itself.
+    /// The canonical form. Negations stand at the tests, where most become the opposite test; nested connectives are
+    /// flat; tests of one column for equality are one list; a part that another implies is gone; the order of parts is
+    /// that of their bytes, none stands twice, and a part alone stands for itself.
+    ///
+    /// What is kept is the set of rows for which it holds. Without a negation above a connective, false and unknown do
+    /// the same, so that `x = 1 and x = 2` may be false even where `x` is null.
     pub(super) fn canonical(self) -> Self {
+        self.signed(false).simplified()
+    }
+
+    /// De Morgan's laws, which hold for three values as well.
+    fn signed(self, negated: bool) -> Self {
+        let all = |parts: Vec<Self>| parts.into_iter().map(|part| part.signed(negated)).collect();
+        match (self, negated) {
+            (Self::All(parts), false) | (Self::Any(parts), true) => Self::All(all(parts)),
+            (Self::Any(parts), false) | (Self::All(parts), true) => Self::Any(all(parts)),
+            (Self::Not(part), _) => part.signed(!negated),
+            (Self::Test(column, test), false) => Self::Test(column, test),
+            (Self::Test(column, test), true) => match test.opposite() {
+                Ok(test) => Self::Test(column, test),
+                Err(test) => Self::Not(Box::new(Self::Test(column, test))),
+            },
+        }
+    }
+
+    fn simplified(self) -> Self {
         match self {
             Self::All(parts) => {
-                match flat(parts, |part| if let Self::All(inner) = part { Ok(inner) } else { Err(part) }) {
-                    parts if parts.iter().any(|part| *part == Self::Any(Vec::new())) => Self::Any(Vec::new()),
+                let parts = flat(parts, |part| if let Self::All(inner) = part { Ok(inner) } else { Err(part) });
+                let parts = merged(parts, Test::excluded, Self::none_of);
+                let parts = merged(parts, Test::included, |column, lists| Self::one_of(column, common(lists)));
+                match absorbed(parts, |part| if let Self::Any(inner) = part { inner } else { &[] }) {
+                    parts if parts.contains(&Self::Any(Vec::new())) => Self::Any(Vec::new()),
                     mut parts if parts.len() == 1 => parts.remove(0),
                     parts => Self::All(parts),
                 }
             }
             Self::Any(parts) => {
-                match flat(parts, |part| if let Self::Any(inner) = part { Ok(inner) } else { Err(part) }) {
+                let parts = flat(parts, |part| if let Self::Any(inner) = part { Ok(inner) } else { Err(part) });
+                let parts = merged(parts, Test::included, |column, lists| Self::one_of(column, lists.concat()));
+                // No value is in every list: any will do, but null still will not.
+                let parts = merged(parts, Test::excluded, |column, lists| match common(lists) {
+                    common if common.is_empty() => Self::Test(column, Test::IsNotNull),
+                    common => Self::none_of(column, vec![common]),
+                });
+                match absorbed(parts, |part| if let Self::All(inner) = part { inner } else { &[] }) {
                     parts if parts.iter().any(Self::is_true) => Self::default(),
                     mut parts if parts.len() == 1 => parts.remove(0),
                     parts => Self::Any(parts),
                 }
             }
-            Self::Not(part) => match part.canonical() {
-                Self::Not(inner) => *inner,
-                part => Self::Not(Box::new(part)),
-            },
-            Self::Test(..) => self,
+            other => other,
         }
     }
 
@@ -112,6 +145,15 @@ impl Predicate {
         match self {
             Self::All(parts) => parts,
             other => vec![other],
+        }
+    }
+
+    /// The parts that must all hold.
+    #[must_use]
+    pub fn conjuncts_ref(&self) -> &[Self] {
+        match self {
+            Self::All(parts) => parts,
+            other => std::slice::from_ref(other),
         }
     }
 
@@ -152,18 +194,67 @@ impl Predicate {
     }
 }
 
-/// Canonical parts, with those that `open` unfolds in their place, in the order of their bytes, none twice.
+/// Simplified parts, with those that `open` unfolds in their place, in the order of their bytes, none twice.
 fn flat(parts: Vec<Predicate>, open: impl Fn(Predicate) -> Result<Vec<Predicate>, Predicate>) -> Vec<Predicate> {
     let mut flat: Vec<Predicate> = Vec::with_capacity(parts.len());
     for part in parts {
-        match open(part.canonical()) {
+        match open(part.simplified()) {
             Ok(inner) => flat.extend(inner),
             Err(part) => flat.push(part),
         }
     }
-    flat.sort_by_cached_key(Predicate::bytes);
-    flat.dedup();
-    flat
+    sorted(flat)
+}
+
+fn sorted(mut parts: Vec<Predicate>) -> Vec<Predicate> {
+    parts.sort_by_cached_key(Predicate::bytes);
+    parts.dedup();
+    parts
+}
+
+/// Tests of one column that are lists of values become one test.
+fn merged(
+    parts: Vec<Predicate>,
+    list: impl Fn(&Test) -> Option<Vec<Value>>,
+    merge: impl Fn(ColumnIndex, Vec<Vec<Value>>) -> Predicate,
+) -> Vec<Predicate> {
+    let mut lists: BTreeMap<ColumnIndex, Vec<Vec<Value>>> = BTreeMap::new();
+    let mut others = Vec::with_capacity(parts.len());
+    for part in parts {
+        match &part {
+            Predicate::Test(column, test) => match list(test) {
+                Some(values) => lists.entry(*column).or_default().push(values),
+                None => others.push(part),
+            },
+            _ => others.push(part),
+        }
+    }
+    others.extend(lists.into_iter().map(|(column, lists)| merge(column, lists)));
+    sorted(others)
+}
+
+/// The values that every list has.
+fn common(lists: Vec<Vec<Value>>) -> Vec<Value> {
+    let mut lists = lists.into_iter();
+    let mut common = lists.next().unwrap_or_default();
+    for list in lists {
+        common.retain(|value| list.contains(value));
+    }
+    common
+}
+
+/// `a and (a or b)` is `a`, and `a or (a and b)` likewise: a part goes when one of its own parts stands beside it, or
+/// when another part's parts are all among its own.
+fn absorbed(parts: Vec<Predicate>, inner: impl Fn(&Predicate) -> &[Predicate]) -> Vec<Predicate> {
+    let implied = |part: &Predicate, by: &Predicate| {
+        let own = inner(part);
+        let others = inner(by);
+        own.contains(by)
+            || (!others.is_empty() && others.len() < own.len() && others.iter().all(|other| own.contains(other)))
+    };
+    let kept: Vec<bool> =
+        parts.iter().map(|part| !parts.iter().any(|other| other != part && implied(part, other))).collect();
+    parts.into_iter().zip(kept).filter_map(|(part, kept)| kept.then_some(part)).collect()
 }
 
 fn canonical_values(mut values: Vec<Value>) -> Vec<Value> {
@@ -177,6 +268,41 @@ fn canonical_values(mut values: Vec<Value>) -> Vec<Value> {
 }
 
 impl Test {
+    /// The test that holds where this one does not, and is unknown where this one is.
+    fn opposite(self) -> Result<Self, Self> {
+        Ok(match self {
+            Self::Eq(value) => Self::Ne(value),
+            Self::Ne(value) => Self::Eq(value),
+            Self::Gt(value) => Self::Lte(value),
+            Self::Gte(value) => Self::Lt(value),
+            Self::Lt(value) => Self::Gte(value),
+            Self::Lte(value) => Self::Gt(value),
+            Self::In(values) => Self::Nin(values),
+            Self::Nin(values) => Self::In(values),
+            Self::IsNull => Self::IsNotNull,
+            Self::IsNotNull => Self::IsNull,
+            Self::Prefix(_) | Self::Contains(_) | Self::Has(_) | Self::Search(_) => return Err(self),
+        })
+    }
+
+    /// The values of which the column has one.
+    fn included(&self) -> Option<Vec<Value>> {
+        match self {
+            Self::Eq(value) => Some(vec![value.clone()]),
+            Self::In(values) => Some(values.clone()),
+            _ => None,
+        }
+    }
+
+    /// The values of which the column has none.
+    fn excluded(&self) -> Option<Vec<Value>> {
+        match self {
+            Self::Ne(value) => Some(vec![value.clone()]),
+            Self::Nin(values) => Some(values.clone()),
+            _ => None,
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         let one = |tag: u8, value: &Value, out: &mut Vec<u8>| {
             out.push(tag);
@@ -208,6 +334,11 @@ impl Test {
             Self::IsNull => out.push(10),
             Self::IsNotNull => out.push(11),
             Self::Has(element) => text(12, element, out),
+            Self::Search(words) => {
+                out.push(13);
+                out.extend((words.len() as u64).to_le_bytes());
+                words.iter().for_each(|word| Value::write(Some(&Value::String(word.clone())), out));
+            }
         }
     }
 }

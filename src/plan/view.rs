@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::{Grant, Principal, Role, Tier};
-use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Relationship};
+use crate::catalog::{Bars, Catalog, Column, ColumnIndex, Dataset, Relationship};
 
 /// A dataset through a grant.
 #[derive(Clone, Debug)]
@@ -58,10 +58,21 @@ impl View {
         })
     }
 
+    /// The columns of price bars, where all of them are visible.
+    #[must_use]
+    pub fn bars(&self) -> Option<Bars> {
+        self.dataset.bars.filter(|bars| bars.measures().all(|(column, _)| self.grant.shows(column)))
+    }
+
     /// Whether the house's own prose is shown: who is affected, what breaches cost and where data is from name datasets
     /// and columns that a client may not see.
     #[must_use]
     pub fn shows_prose_of_the_house(&self) -> bool {
+        self.internal
+    }
+
+    /// Whether the caller is one of the house.
+    pub(super) fn is_of_the_house(&self) -> bool {
         self.internal
     }
 

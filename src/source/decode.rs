@@ -8,12 +8,11 @@ use arrow_array::builder::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use serde_json::value::RawValue;
 
 use super::{BATCH_ROWS, Error};
-use crate::catalog::{Column, Type};
-use crate::plan::Plan;
+use crate::catalog::Type;
 
 /// Nested deeper, a JSON value is no mart's.
 const JSON_DEPTH_MAX: usize = 64;
@@ -53,14 +52,14 @@ pub(super) enum ColumnBuilder {
 pub(super) struct Unfit;
 
 impl ColumnBuilder {
-    pub(super) fn new(column: &Column, rows: usize) -> Self {
-        match column.data_type {
+    pub(super) fn new(data_type: Type, rows: usize) -> Self {
+        match data_type {
             Type::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
             Type::Int32 => Self::Int32(Int32Builder::with_capacity(rows)),
             Type::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
             Type::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
             Type::Decimal { .. } => {
-                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(column.data_type.arrow()))
+                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(data_type.arrow()))
             }
             Type::String => Self::Text(StringBuilder::with_capacity(rows, rows * 16)),
             Type::Json => Self::Json(StringBuilder::with_capacity(rows, rows * 64)),
@@ -85,7 +84,8 @@ impl ColumnBuilder {
             (Self::Int32(builder), Cell::Null) => builder.append_null(),
             (Self::Int64(builder), Cell::Int(int)) => builder.append_value(int),
             (Self::Int64(builder), Cell::Null) => builder.append_null(),
-            (Self::Float64(builder), Cell::Float(float)) => builder.append_value(float),
+            // SQLite keeps no negative zero, and the two are equal: one form makes their bytes equal.
+            (Self::Float64(builder), Cell::Float(float)) => builder.append_value(float + 0.0),
             (Self::Float64(builder), Cell::Null) => builder.append_null(),
             (Self::Decimal(builder), Cell::Decimal(decimal)) => builder.append_value(decimal),
             (Self::Decimal(builder), Cell::Null) => builder.append_null(),
@@ -128,17 +128,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn of(plan: &Plan) -> Self {
-        // A statement asks for one row more than its page.
-        let rows = BATCH_ROWS.min(usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS) + 1);
-        let fields: Vec<Field> =
-            plan.columns().map(|column| column.data_type.field(column.name.as_str(), column.nullable)).collect();
-        Self {
-            schema: Arc::new(Schema::new(fields)),
-            columns: plan.columns().map(|column| (column.name.to_string(), column.data_type)).collect(),
-            builders: plan.columns().map(|column| ColumnBuilder::new(column, rows)).collect(),
-            pending: 0,
-        }
+    /// Rows of those columns, with room for that many at first.
+    pub(super) fn of(schema: SchemaRef, columns: Vec<(String, Type)>, rows: usize) -> Self {
+        let rows = BATCH_ROWS.min(rows);
+        let builders = columns.iter().map(|(_, data_type)| ColumnBuilder::new(*data_type, rows)).collect();
+        Self { schema, columns, builders, pending: 0 }
     }
 
     /// Counts a row whose cells were appended; yields the batch that it filled.

@@ -3,10 +3,12 @@
 //!
 //! This room knows databases. It knows no request, no role and no encoding.
 
+mod condition;
 mod decode;
 mod gate;
 mod idle;
 mod load;
+mod measure;
 mod postgres;
 mod select;
 mod sql;
@@ -18,20 +20,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
-use futures_util::Stream;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Int64Type;
+use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, TryStreamExt as _};
 
-use crate::catalog::{Dataset, Name};
+use crate::catalog::{Dataset, Name, Type};
 use crate::config;
 use crate::plan::Plan;
 
 pub use load::{LoadError, Loader, Mode};
 pub use postgres::Postgres;
-pub use select::statement;
+pub use select::{Parents, counting, reading, statement};
 pub use sql::{Dialect, Parameter, Statement};
 pub use sqlite::Sqlite;
 
+use decode::Rows;
 pub(crate) use decode::canonical_json;
 
 /// Rows of one batch at most: enough to fill a cache line many times over, little enough to hold many.
@@ -42,14 +47,115 @@ pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + S
 
 /// A database that holds marts.
 pub trait Source: Send + Sync {
-    /// Executes a plan; rows come in the plan's order, one more than its limit at most.
-    fn execute(&self, plan: &Plan) -> BatchStream;
+    /// Whose SQL it takes.
+    fn dialect(&self) -> Dialect;
+
+    /// Runs a statement of its dialect.
+    fn run(&self, statement: Statement, reading: Reading) -> BatchStream;
 
     /// Whether statements would be answered now.
     fn ready(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Where the live relation of a dataset differs from its contract; empty when it keeps it.
     fn mismatches<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Vec<Mismatch>, Error>>;
+}
+
+/// What a statement's columns are read as.
+pub struct Reading {
+    schema: SchemaRef,
+    columns: Vec<(String, Type)>,
+    /// Rows that are expected, for the room they take.
+    rows: usize,
+}
+
+impl Reading {
+    /// The fields of a plan. A statement asks for one row more than its page.
+    fn of(plan: &Plan) -> Self {
+        let columns = plan.fields().iter().map(|field| (field.name.to_string(), field.data_type)).collect();
+        let rows = usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS).saturating_add(1);
+        Self { schema: schema(plan), columns, rows }
+    }
+
+    /// Columns of no plan.
+    fn columns(columns: &[(&str, Type)]) -> Self {
+        let fields: Vec<Field> = columns.iter().map(|(name, data_type)| data_type.field(name, true)).collect();
+        let columns = columns.iter().map(|(name, data_type)| ((*name).to_owned(), *data_type)).collect();
+        Self { schema: Arc::new(Schema::new(fields)), columns, rows: 1 }
+    }
+
+    fn rows(self) -> Rows {
+        Rows::of(self.schema, self.columns, self.rows)
+    }
+}
+
+/// The schema of the batches that answer a plan.
+#[must_use]
+pub fn schema(plan: &Plan) -> SchemaRef {
+    let fields = plan.fields().iter();
+    let fields: Vec<Field> = fields.map(|field| field.data_type.field(field.name.as_str(), field.nullable)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The rows of a plan in its order, one more than its limit at most; of a plan for related rows, those of the parents.
+pub fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> BatchStream {
+    source.run(statement(plan, source.dialect(), parents), Reading::of(plan))
+}
+
+/// How many rows a plan has, whatever its page.
+///
+/// # Errors
+/// When the source does not answer.
+pub async fn count_rows(source: &dyn Source, plan: &Plan) -> Result<u64, Error> {
+    let statement = counting(plan, source.dialect());
+    let rows = source.run(statement, Reading::columns(&[("count", Type::Int64)])).try_collect::<Vec<_>>().await?;
+    let count = rows.first().map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
+    Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+}
+
+/// How many rows the database guesses that a plan has, whatever its page; `None` from one that does not guess.
+///
+/// # Errors
+/// When the source does not answer.
+pub async fn guess_rows(source: &dyn Source, plan: &Plan) -> Result<Option<u64>, Error> {
+    if source.dialect() == Dialect::Sqlite {
+        return Ok(None);
+    }
+    let told = explain(source, reading(plan, source.dialect())).await?;
+    Ok(told.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64).map(whole))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and a guess is never negative")]
+fn whole(guess: f64) -> u64 {
+    guess.round() as u64
+}
+
+/// What the database would do for a plan, in its own words.
+///
+/// # Errors
+/// When the source does not answer.
+pub async fn explain_plan(source: &dyn Source, plan: &Plan) -> Result<serde_json::Value, Error> {
+    explain(source, statement(plan, source.dialect(), None)).await
+}
+
+async fn explain(source: &dyn Source, statement: Statement) -> Result<serde_json::Value, Error> {
+    let Statement { text, parameters } = statement;
+    match source.dialect() {
+        Dialect::Postgres => {
+            let text = format!("EXPLAIN (FORMAT JSON) {text}");
+            let reading = Reading::columns(&[("plan", Type::Json)]);
+            let rows = source.run(Statement { text, parameters }, reading).try_collect::<Vec<_>>().await?;
+            let told = rows.first().map(|batch| batch.column(0).as_string::<i32>().value(0));
+            Ok(told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default())
+        }
+        Dialect::Sqlite => {
+            let text = format!("EXPLAIN QUERY PLAN {text}");
+            let int = |name| (name, Type::Int64);
+            let reading = Reading::columns(&[int("id"), int("parent"), int("unused"), ("detail", Type::String)]);
+            let rows = source.run(Statement { text, parameters }, reading).try_collect::<Vec<_>>().await?;
+            let told = rows.iter().flat_map(|batch| batch.column(3).as_string::<i32>().iter().flatten());
+            Ok(told.collect())
+        }
+    }
 }
 
 /// A point on which a live relation and its contract differ.

@@ -15,12 +15,11 @@ use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Row as _, TypeInfo as _, 
 use super::decode::{Cell, Rows, Unfit};
 use super::gate::Gate;
 use super::idle::Idle;
-use super::sql::Dialect;
+use super::sql::{Dialect, Statement};
 use super::wire::{Bound, NUMERIC, Reader};
-use super::{BatchStream, Error, Mismatch, Source, count, select};
+use super::{BatchStream, Error, Mismatch, Reading, Source, count};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
-use crate::plan::Plan;
 
 /// How soon the server notices that a caller has gone.
 const CONNECTION_CHECK: &str = "1s";
@@ -49,6 +48,10 @@ impl Postgres {
             // Text arrives as UTF-8 and instants as UTC, whatever the server's defaults.
             ("client_encoding", "UTF8".to_owned()),
             ("timezone", "UTC".to_owned()),
+            // Rows in one order each time, so that sums of doubles have the same last bit each time: a page that goes on
+            // behind one finds it again. Many callers at once leave no processor idle for parallel workers anyway.
+            ("synchronize_seqscans", "off".to_owned()),
+            ("max_parallel_workers_per_gather", "0".to_owned()),
         ]);
         let gate = Gate::new(config.connections_max, config.waiting_max, config.acquire_timeout);
         Ok(Self { name: name.into(), idle: Idle::new(options, config.acquire_timeout), gate })
@@ -78,9 +81,12 @@ impl Postgres {
 }
 
 impl Source for Postgres {
-    fn execute(&self, plan: &Plan) -> BatchStream {
-        let statement = select::statement(plan, Dialect::Postgres);
-        let mut rows = Rows::of(plan);
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    fn run(&self, statement: Statement, reading: Reading) -> BatchStream {
+        let mut rows = reading.rows();
         let (name, idle, gate) = (Arc::clone(&self.name), Arc::clone(&self.idle), self.gate.clone());
 
         let stream = async_stream::try_stream! {

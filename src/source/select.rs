@@ -1,258 +1,443 @@
 //! A plan as a `SELECT`: the SQL that an expert of the dialect would write by hand.
+//!
+//! Stages follow the order of meaning, each a select inside the next: revisions, filter, newest rows, groups, and then
+//! order and page. In Postgres a question that wants few rows of each of some keys asks each key by itself, where an
+//! index has its rows in order: the first rows of every listed value, the newest row of every value that there is, and
+//! the related rows of every parent.
 
 use crate::catalog::{ColumnIndex, Direction, Type};
-use crate::plan::{Plan, Predicate, SortKey, Test, Value};
+use crate::plan::{Field, Latest, Output, Plan, Predicate, Revision, Test, Value};
 
-use super::sql::{Compare, Dialect, Expr, From, Order, Parameter, Select, Statement};
+use super::condition::{Conditions, Places, behind, bound, order};
+use super::measure;
+use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, Select, Statement};
 
-/// The statement that answers a plan: its columns in the plan's order, and one row more than its limit.
+/// What parents share with the rows that come with them: a list of values for each of [`Plan::joined`], none of the
+/// combinations twice.
+pub type Parents = [Vec<Value>];
+
+/// The statement that answers a plan: its fields in the plan's order, and one row more than its limit. Rows that come
+/// with others are asked for by their parents.
 #[must_use]
-pub fn statement(plan: &Plan, dialect: Dialect) -> Statement {
-    let mut from = From::Relation(plan.relation());
-    let mut filter = predicate(plan, plan.filter());
-    let all: Vec<ColumnIndex> = needed(plan);
-    if let Some(revision) = plan.revision() {
-        let among = predicate(plan, &revision.among);
-        let inner = newest(plan, dialect, from, among, &revision.identity, &revision.newest, &all);
-        from = From::Select(Box::new(inner), "revision");
-    }
-    if let Some(latest) = plan.latest() {
-        let inner = newest(plan, dialect, from, filter, &latest.by, &latest.newest, &all);
-        from = From::Select(Box::new(inner), "latest");
-        filter = Expr::And(Vec::new());
-    }
-    if let Some(after) = plan.after() {
-        let behind = behind(plan, after);
-        filter = match filter {
-            Expr::And(mut parts) => {
-                parts.push(behind);
-                Expr::And(parts)
-            }
-            other => Expr::And(vec![other, behind]),
-        };
-    }
-    let columns = plan.columns().map(|column| Expr::Column(&column.name)).collect();
-    // A primary key has one row: there is nothing to order and nothing to cut.
-    let (order, limit) = if plan.single() {
-        (Vec::new(), None)
-    } else {
-        let rows = Value::Int(i64::from(plan.limit()) + 1);
-        (plan.order().iter().map(|key| order(plan, key)).collect(), Some(Parameter::One(Type::Int64, rows)))
+pub fn statement(plan: &Plan, dialect: Dialect, parents: Option<&Parents>) -> Statement {
+    let builder = Builder { plan, dialect, parents };
+    let select = match (parents, dialect) {
+        (Some(_), Dialect::Postgres) => builder.each_parent(),
+        (Some(_), Dialect::Sqlite) => builder.ranked_parents(),
+        (None, _) => builder.page(),
     };
-    let select = Select { distinct_on: Vec::new(), columns, from, filter, order, limit };
     select.render(dialect)
 }
 
-/// The columns that are read outside the innermost select, in the contract's order.
-fn needed(plan: &Plan) -> Vec<ColumnIndex> {
-    fn collect(predicate: &Predicate, columns: &mut Vec<ColumnIndex>) {
-        match predicate {
-            Predicate::All(parts) | Predicate::Any(parts) => parts.iter().for_each(|part| collect(part, columns)),
-            Predicate::Not(part) => collect(part, columns),
-            Predicate::Test(column, _) => columns.push(*column),
-        }
-    }
-    let dataset = plan.dataset();
-    let mut columns: Vec<ColumnIndex> =
-        plan.columns().filter_map(|column| dataset.column(column.name.as_str())).collect();
-    columns.extend(plan.order().iter().map(|key| key.column));
-    collect(plan.filter(), &mut columns);
-    if let Some(latest) = plan.latest() {
-        columns.extend(latest.by.iter().chain(&latest.newest));
-    }
-    columns.sort_unstable();
-    columns.dedup();
-    columns
+/// The statement that counts all rows of a plan, whatever its page.
+#[must_use]
+pub fn counting(plan: &Plan, dialect: Dialect) -> Statement {
+    Builder { plan, dialect, parents: None }.whole(Expr::word("count(*)")).render(dialect)
 }
 
-/// Of the rows that agree in `by`, the greatest by `newest`.
-fn newest<'p>(
-    plan: &'p Plan,
-    dialect: Dialect,
+/// The statement that reads all rows of a plan, whatever its page: for the database's guess of their number.
+#[must_use]
+pub fn reading(plan: &Plan, dialect: Dialect) -> Statement {
+    Builder { plan, dialect, parents: None }.whole(Expr::word("1")).render(dialect)
+}
+
+/// Where rows come from, and what they must still meet.
+struct Stage<'p> {
     from: From<'p>,
     filter: Expr<'p>,
-    by: &[ColumnIndex],
-    newest: &[ColumnIndex],
-    columns: &[ColumnIndex],
-) -> Select<'p> {
-    let column = |index: &ColumnIndex| Expr::Column(&plan.column(*index).name);
-    let columns: Vec<Expr<'p>> = columns.iter().map(column).collect();
-    let descending = |index: &ColumnIndex| sortable(plan, *index);
-    match dialect {
-        // Every key descends, those of the group too: read backwards, one index on all of them serves.
-        Dialect::Postgres => {
-            let keys = by.iter().chain(newest.iter().filter(|index| !by.contains(index)));
-            let order =
-                keys.map(|index| Order { by: descending(index), direction: Direction::Descending, nulls_first: None });
-            let order = order.collect();
-            let distinct_on = by.iter().map(descending).collect();
-            Select { distinct_on, columns, from, filter, order, limit: None }
+}
+
+#[derive(Clone, Copy)]
+struct Builder<'p> {
+    plan: &'p Plan,
+    dialect: Dialect,
+    parents: Option<&'p Parents>,
+}
+
+impl<'p> Builder<'p> {
+    fn conditions(self, places: Places) -> Conditions<'p> {
+        Conditions { plan: self.plan, dialect: self.dialect, places }
+    }
+
+    fn column(self, index: ColumnIndex) -> Expr<'p> {
+        Expr::Column(&self.plan.column(index).name)
+    }
+
+    fn sortable(self, index: ColumnIndex) -> Expr<'p> {
+        self.conditions(Places::Columns).sortable(index)
+    }
+
+    /// A page of rows or groups.
+    fn page(self) -> Select<'p> {
+        let plan = self.plan;
+        if let Some(fan) = self.fan() {
+            return self.each_value(fan);
         }
-        Dialect::Sqlite => {
-            let rank = Expr::Rank {
-                partition: by.iter().map(column).collect(),
-                order: newest.iter().map(|index| (descending(index), Direction::Descending)).collect(),
+        let mut stage = self.stage();
+        if let Some(after) = plan.after() {
+            stage.filter = stage.filter.and(behind(plan, after));
+        }
+        let select = self.fields_of(stage);
+        // A primary key has one row: there is nothing to order and nothing to cut.
+        if plan.single() { select } else { self.ordered(select) }
+    }
+
+    /// All rows or groups, each as the one column.
+    fn whole(self, column: Expr<'p>) -> Select<'p> {
+        let Stage { from, filter } = self.stage();
+        Select { columns: vec![column], from, filter, ..Select::default() }
+    }
+
+    /// The rows of a stage by the names of their fields.
+    fn fields_of(self, Stage { from, filter }: Stage<'p>) -> Select<'p> {
+        let columns = self.plan.fields().iter().map(|field| Expr::Column(&field.name)).collect();
+        Select { columns, from, filter, ..Select::default() }
+    }
+
+    /// In the plan's order, one row more than its limit.
+    fn ordered(self, mut select: Select<'p>) -> Select<'p> {
+        select.order = self.plan.order().iter().map(|key| order(self.plan, key)).collect();
+        select.limit = Some(Limit::Bound(count(i64::from(self.plan.limit()) + 1)));
+        select
+    }
+
+    /// The rows or groups of the plan, before order and page.
+    fn stage(self) -> Stage<'p> {
+        let stage = self.rows();
+        let Some(having) = self.plan.having() else { return stage };
+        let grouped = measure::grouped(self.plan, self.dialect, stage.from, stage.filter, &self.needed());
+        let filter = self.conditions(Places::Fields).of(having);
+        Stage { from: From::Select(Box::new(grouped), "grouped"), filter }
+    }
+
+    /// The rows of the plan, before groups, order and page.
+    fn rows(self) -> Stage<'p> {
+        let plan = self.plan;
+        let mut from = From::Relation(plan.relation());
+        let mut filter = self.conditions(Places::Columns).of(plan.filter());
+        let mut joined = self.joined();
+        if let Some(revision) = plan.revision() {
+            let mut among = self.conditions(Places::Columns).of(&revision.among);
+            // Rows of one fact have the same parent or none: it may come first, as the rest of `among`.
+            if plan
+                .joined()
+                .iter()
+                .all(|field| made_of(&plan.fields()[*field]).is_some_and(|index| revision.identity.contains(&index)))
+            {
+                among = among.and(std::mem::take(&mut joined));
+            }
+            from = From::Select(Box::new(self.revised(revision, from, among)), "revision");
+        }
+        filter = filter.and(joined);
+        if let Some(latest) = plan.latest() {
+            from = match self.panel(latest) {
+                Some(keys) => From::Each(keys, Box::new(self.newest_of_key(latest, filter)), "latest"),
+                None => From::Select(Box::new(self.newest(latest, from, filter)), "latest"),
             };
-            let mut ranked = columns.clone();
-            ranked.push(rank);
-            let inner =
-                Select { distinct_on: Vec::new(), columns: ranked, from, filter, order: Vec::new(), limit: None };
-            let from = From::Select(Box::new(inner), "ranked");
-            Select { distinct_on: Vec::new(), columns, from, filter: Expr::RankIsOne, order: Vec::new(), limit: None }
+            filter = Expr::default();
+        }
+        Stage { from, filter }
+    }
+
+    /// Rows share the values of their parents.
+    fn joined(self) -> Expr<'p> {
+        let joined = self.plan.joined();
+        let Some(parents) = self.parents else { return Expr::default() };
+        let columns = joined.iter().map(|field| Expr::Column(&self.plan.fields()[*field].name));
+        match self.dialect {
+            Dialect::Postgres => {
+                let equal = columns
+                    .enumerate()
+                    .map(|(place, column)| Expr::Compare(vec![column], Compare::Eq, vec![Expr::Key(place + 1)]));
+                Expr::And(equal.collect())
+            }
+            // One parameter whatever their number: SQLite bounds those of a statement.
+            Dialect::Sqlite => {
+                let text = super::sqlite::json_rows(parents);
+                let element = |place: usize| {
+                    const ELEMENTS: [&str; 8] = [
+                        "json_extract(value, '$[0]')",
+                        "json_extract(value, '$[1]')",
+                        "json_extract(value, '$[2]')",
+                        "json_extract(value, '$[3]')",
+                        "json_extract(value, '$[4]')",
+                        "json_extract(value, '$[5]')",
+                        "json_extract(value, '$[6]')",
+                        "json_extract(value, '$[7]')",
+                    ];
+                    Expr::word(ELEMENTS.get(place).copied().unwrap_or("NULL"))
+                };
+                let rows = Expr::Bind(Parameter::One(Type::String, Value::String(text)));
+                let inner = Select {
+                    columns: (0..joined.len()).map(element).collect(),
+                    from: From::Rows(rows),
+                    ..Select::default()
+                };
+                Expr::Among(columns.collect(), Box::new(inner))
+            }
         }
     }
-}
 
-/// The column as an order or a range sees it: text bytewise.
-fn sortable(plan: &Plan, index: ColumnIndex) -> Expr<'_> {
-    let column = plan.column(index);
-    let expr = Expr::Column(&column.name);
-    if column.data_type == Type::String { Expr::Bytewise(Box::new(expr)) } else { expr }
-}
-
-fn order<'p>(plan: &'p Plan, key: &SortKey) -> Order<'p> {
-    Order {
-        by: sortable(plan, key.column),
-        direction: key.direction,
-        nulls_first: key.nullable.then_some(key.nulls_first),
+    /// One of the revisions of each fact.
+    fn revised(self, revision: &Revision, from: From<'p>, among: Expr<'p>) -> Select<'p> {
+        self.chosen(&revision.identity, &revision.newest, revision.direction, from, among)
     }
-}
 
-fn predicate<'p>(plan: &'p Plan, filter: &Predicate) -> Expr<'p> {
-    let all = |parts: &[Predicate]| parts.iter().map(|part| predicate(plan, part)).collect();
-    match filter {
-        Predicate::All(parts) => Expr::And(all(parts)),
-        Predicate::Any(parts) => Expr::Or(all(parts)),
-        Predicate::Not(part) => Expr::Not(Box::new(predicate(plan, part))),
-        Predicate::Test(column, test) => test_of(plan, *column, test),
+    /// Of the rows that agree, the newest.
+    fn newest(self, latest: &Latest, from: From<'p>, filter: Expr<'p>) -> Select<'p> {
+        self.chosen(&latest.by, &latest.newest, Direction::Descending, from, filter)
     }
-}
 
-fn test_of<'p>(plan: &'p Plan, index: ColumnIndex, test: &Test) -> Expr<'p> {
-    let column = plan.column(index);
-    let data_type = column.data_type;
-    let plain = || Expr::Column(&column.name);
-    let text = |text: &String| Parameter::One(Type::String, Value::String(text.clone()));
-    // Equality needs no collation: two texts are equal when their bytes are.
-    let equal = |operator, value: &Value| compare(plain(), operator, data_type, value);
-    let range = |operator, value: &Value| compare(sortable(plan, index), operator, data_type, value);
-    match test {
-        Test::Eq(value) => equal(Compare::Eq, value),
-        Test::Ne(value) => equal(Compare::Ne, value),
-        Test::Gt(value) => range(Compare::Gt, value),
-        Test::Gte(value) => range(Compare::Gte, value),
-        Test::Lt(value) => range(Compare::Lt, value),
-        Test::Lte(value) => range(Compare::Lte, value),
-        Test::In(values) => Expr::In { left: Box::new(plain()), data_type, values: values.clone(), not: false },
-        Test::Nin(values) => Expr::In { left: Box::new(plain()), data_type, values: values.clone(), not: true },
-        // A range over bytes, which an index serves in every database.
-        Test::Prefix(prefix) => {
-            let mut parts = vec![range(Compare::Gte, &Value::String(prefix.clone()))];
-            parts.extend(successor(prefix).map(|end| range(Compare::Lt, &Value::String(end))));
-            Expr::And(parts)
-        }
-        Test::Contains(part) => Expr::Contains(Box::new(plain()), text(part)),
-        Test::IsNull => Expr::IsNull(Box::new(plain())),
-        Test::IsNotNull => Expr::IsNotNull(Box::new(plain())),
-        Test::Has(element) => Expr::Has(Box::new(plain()), text(element)),
-    }
-}
-
-fn compare<'p>(left: Expr<'p>, operator: Compare, data_type: Type, value: &Value) -> Expr<'p> {
-    Expr::Compare(vec![left], operator, vec![Expr::Bind(Parameter::One(data_type, value.clone()))])
-}
-
-/// The least text that is greater than every text with the prefix; `None` when there is none.
-fn successor(prefix: &str) -> Option<String> {
-    let mut chars: Vec<char> = prefix.chars().collect();
-    while let Some(last) = chars.pop() {
-        // Surrogates are no characters: the one behind U+D7FF is U+E000.
-        let next = if last == '\u{D7FF}' { Some('\u{E000}') } else { char::from_u32(u32::from(last) + 1) };
-        if let Some(next) = next {
-            chars.push(next);
-            return Some(chars.into_iter().collect());
+    /// Of the rows that agree in `by`, the first in the direction of `keys`.
+    fn chosen(
+        self,
+        by: &[ColumnIndex],
+        keys: &[ColumnIndex],
+        direction: Direction,
+        from: From<'p>,
+        filter: Expr<'p>,
+    ) -> Select<'p> {
+        let needed = self.needed();
+        let columns = || needed.iter().map(|index| self.column(*index));
+        let ordered =
+            |index: &ColumnIndex, direction| Order { by: self.sortable(*index), direction, nulls_first: None };
+        let keys = keys.iter().filter(|index| !by.contains(index)).map(|index| ordered(index, direction));
+        match self.dialect {
+            // An index on what agrees, and behind it on what is newest, descending, has them in this order.
+            Dialect::Postgres => {
+                let order = by.iter().map(|index| ordered(index, Direction::Ascending)).chain(keys).collect();
+                let distinct_on = by.iter().map(|index| self.sortable(*index)).collect();
+                Select { distinct_on, columns: columns().collect(), from, filter, order, ..Select::default() }
+            }
+            Dialect::Sqlite => {
+                let partition = by.iter().map(|index| self.column(*index)).collect();
+                let rank = rank(partition, keys.collect());
+                let ranked = Select { columns: columns().chain([rank]).collect(), from, filter, ..Select::default() };
+                Select {
+                    columns: columns().collect(),
+                    from: From::Select(Box::new(ranked), "ranked"),
+                    filter: Expr::word("_rank = 1"),
+                    ..Select::default()
+                }
+            }
         }
     }
-    None
+
+    /// The keys of a panel, where the newest row of each is at the end of its part of the primary key: the values that
+    /// the filter lists, or all that there are.
+    fn panel(self, latest: &Latest) -> Option<Keys<'p>> {
+        let dataset = self.plan.dataset();
+        let (first, rest) = dataset.primary_key.split_first()?;
+        let newest = latest.newest.iter().filter(|index| *index != first);
+        let fits = self.dialect == Dialect::Postgres
+            && self.plan.revision().is_none()
+            && self.parents.is_none()
+            && latest.by == [*first]
+            && newest.eq(rest);
+        if !fits {
+            return None;
+        }
+        let listed = listed(self.plan.filter(), *first);
+        Some(match listed {
+            Some(values) => Keys::Given(vec![self.list(*first, values)]),
+            None => Keys::Walked(self.plan.relation(), self.column(*first)),
+        })
+    }
+
+    fn newest_of_key(self, latest: &Latest, filter: Expr<'p>) -> Select<'p> {
+        let by =
+            latest.by.iter().enumerate().map(|(place, index)| {
+                Expr::Compare(vec![self.column(*index)], Compare::Eq, vec![Expr::Key(place + 1)])
+            });
+        let filter = Expr::And(by.collect()).and(filter);
+        let newest = latest.newest.iter().filter(|index| !latest.by.contains(index));
+        let order = newest.map(|index| Order {
+            by: self.sortable(*index),
+            direction: Direction::Descending,
+            nulls_first: None,
+        });
+        Select {
+            columns: self.needed().into_iter().map(|index| self.column(index)).collect(),
+            from: From::Relation(self.plan.relation()),
+            filter,
+            order: order.collect(),
+            limit: Some(Limit::One),
+            ..Select::default()
+        }
+    }
+
+    fn list(self, index: ColumnIndex, values: &[Value]) -> Parameter {
+        Parameter::Many(self.plan.column(index).data_type, values.to_vec())
+    }
+
+    /// The column of a list in the filter, and its values, where the rows of each value stand in the plan's order along
+    /// the primary key or the default order, which the relation has an index for.
+    fn fan(self) -> Option<(ColumnIndex, &'p [Value])> {
+        let plan = self.plan;
+        let plain = self.dialect == Dialect::Postgres
+            && plan.revision().is_none()
+            && plan.latest().is_none()
+            && plan.having().is_none()
+            && !plan.single();
+        if !plain {
+            return None;
+        }
+        let dataset = plan.dataset();
+        let by_default: Vec<ColumnIndex> = dataset.default_order.iter().map(|(index, _)| *index).collect();
+        let order: Vec<ColumnIndex> =
+            plan.order().iter().filter_map(|key| made_of(&plan.fields()[key.field])).collect();
+        [&dataset.primary_key, &by_default].into_iter().find_map(|path| along(plan.filter(), path, &order))
+    }
+
+    /// The first rows of each listed value, and of them the first again.
+    fn each_value(self, (column, values): (ColumnIndex, &'p [Value])) -> Select<'p> {
+        let plan = self.plan;
+        let others =
+            Predicate::All(plan.filter().conjuncts_ref().iter().filter(|part| !lists(part, column)).cloned().collect());
+        let mut filter = Expr::Compare(vec![self.column(column)], Compare::Eq, vec![Expr::Key(1)]);
+        filter = filter.and(self.conditions(Places::Columns).of(&others));
+        if let Some(after) = plan.after() {
+            // Within one value, the bound of the next key is what the index can begin at.
+            let keys = plan.order().iter().zip(after);
+            let next = keys.filter(|(key, _)| made_of(&plan.fields()[key.field]) != Some(column));
+            if let Some(bound) =
+                next.clone().next().and_then(|(key, value)| self.bound_within(column, key, value.as_ref()))
+            {
+                filter = filter.and(bound);
+            }
+            filter = filter.and(behind(plan, after));
+        }
+        let mut inner = self.fields_of(Stage { from: From::Relation(plan.relation()), filter });
+        // Its value is one within the key, and an index does not need to hear of it.
+        let within = plan.order().iter().filter(|key| made_of(&plan.fields()[key.field]) != Some(column));
+        inner.order = within.map(|key| order(plan, key)).collect();
+        inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()) + 1)));
+        let keys = Keys::Given(vec![self.list(column, values)]);
+        let from = From::Each(keys, Box::new(inner), "top");
+        self.ordered(self.fields_of(Stage { from, filter: Expr::default() }))
+    }
+
+    /// The bound of a key holds within each value only where no key before it decides: where it is the first.
+    fn bound_within(self, column: ColumnIndex, key: &crate::plan::SortKey, value: Option<&Value>) -> Option<Expr<'p>> {
+        let first = self.plan.order().first()?;
+        (made_of(&self.plan.fields()[first.field]) != Some(column)).then(|| bound(self.plan, key, value)).flatten()
+    }
+
+    /// The rows of each parent, up to the limit of each.
+    fn each_parent(self) -> Select<'p> {
+        let plan = self.plan;
+        let mut inner = self.fields_of(self.stage());
+        inner.order = self.order_of_each();
+        inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()))));
+        let lists = (plan.joined().iter().enumerate()).map(|(place, field)| {
+            let values = self.parents.unwrap_or_default().iter().filter_map(|row| row.get(place).cloned());
+            Parameter::Many(plan.fields()[*field].data_type, values.collect())
+        });
+        let from = From::Each(Keys::Given(lists.collect()), Box::new(inner), "related");
+        let mut select = self.fields_of(Stage { from, filter: Expr::default() });
+        select.order = plan.order().iter().map(|key| order(plan, key)).collect();
+        select
+    }
+
+    /// The order within a parent: what rows share with it decides nothing.
+    fn order_of_each(self) -> Vec<Order<'p>> {
+        let plan = self.plan;
+        let keys = plan.order().iter().filter(|key| !plan.joined().contains(&key.field));
+        keys.map(|key| order(plan, key)).collect()
+    }
+
+    /// The same, by numbering the rows of each parent.
+    fn ranked_parents(self) -> Select<'p> {
+        let plan = self.plan;
+        let partition = plan.joined().iter().map(|field| Expr::Column(&plan.fields()[*field].name)).collect();
+        let rank = rank(partition, plan.order().iter().map(|key| order(plan, key)).collect());
+        let mut ranked = self.fields_of(self.stage());
+        ranked.columns.push(rank);
+        let limit = Expr::Bind(count(i64::from(plan.limit())));
+        let filter = Expr::Words(vec![Part::Word("_rank <= "), Part::Expr(limit)]);
+        let mut select = self.fields_of(Stage { from: From::Select(Box::new(ranked), "ranked"), filter });
+        select.order = plan.order().iter().map(|key| order(plan, key)).collect();
+        select
+    }
+
+    /// The columns that are read outside the innermost select, in the contract's order.
+    fn needed(self) -> Vec<ColumnIndex> {
+        let plan = self.plan;
+        let mut columns: Vec<ColumnIndex> = plan.fields().iter().filter_map(made_of).collect();
+        let ends = |field: &Field| {
+            use crate::catalog::Function;
+            matches!(field.output, Output::Measure(Function::First | Function::Last, _))
+        };
+        if plan.fields().iter().any(ends) {
+            columns.extend(measure::by_time(plan));
+        }
+        read_by(plan.filter(), &mut |column, test| {
+            columns.push(column);
+            // SQLite finds words by the key.
+            if matches!(test, Test::Search(_)) {
+                columns.extend(&plan.dataset().primary_key);
+            }
+        });
+        if let Some(latest) = plan.latest() {
+            columns.extend(latest.by.iter().chain(&latest.newest));
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
 }
 
-/// The rows behind a sort key.
-///
-/// Keys without nulls that share a direction make one row comparison, which an index serves whole. Others are spelled
-/// out, led by the bound on the first key that an index can use.
-fn behind<'p>(plan: &'p Plan, after: &[Option<Value>]) -> Expr<'p> {
-    let keys = plan.order();
-    let uniform = keys.iter().all(|key| !key.nullable && key.direction == keys[0].direction);
-    if uniform {
-        let beyond = if keys[0].direction == Direction::Ascending { Compare::Gt } else { Compare::Lt };
-        let left = keys.iter().map(|key| sortable(plan, key.column)).collect();
-        let right = keys.iter().zip(after).filter_map(|(key, value)| bind(plan, key, value.as_ref())).collect();
-        return Expr::Compare(left, beyond, right);
+fn made_of(field: &Field) -> Option<ColumnIndex> {
+    field.made_of()
+}
+
+fn count(rows: i64) -> Parameter {
+    Parameter::One(Type::Int64, Value::Int(rows))
+}
+
+fn rank<'p>(partition: Vec<Expr<'p>>, order: Vec<Order<'p>>) -> Expr<'p> {
+    let function = Box::new(Expr::word("ROW_NUMBER()"));
+    Expr::NamedInner(Box::new(Expr::Over { function, partition, order }), "_rank", 0)
+}
+
+/// Calls with every test of a predicate.
+fn read_by(predicate: &Predicate, read: &mut impl FnMut(ColumnIndex, &Test)) {
+    match predicate {
+        Predicate::All(parts) | Predicate::Any(parts) => parts.iter().for_each(|part| read_by(part, read)),
+        Predicate::Not(part) => read_by(part, read),
+        Predicate::Test(column, test) => read(*column, test),
     }
-    let mut branches = Vec::with_capacity(keys.len());
-    for (length, key) in keys.iter().enumerate() {
-        let Some(beyond) = beyond(plan, key, after[length].as_ref()) else { continue };
-        let mut parts: Vec<Expr<'p>> =
-            keys[..length].iter().zip(after).map(|(key, value)| same(plan, key, value.as_ref())).collect();
-        parts.push(beyond);
-        branches.push(if parts.len() == 1 { parts.remove(0) } else { Expr::And(parts) });
-    }
-    let first = &keys[0];
-    let bound = match (&after[0], first.nullable) {
-        (Some(_), false) => {
-            let operator = if first.direction == Direction::Ascending { Compare::Gte } else { Compare::Lte };
-            bind(plan, first, after[0].as_ref())
-                .map(|value| Expr::Compare(vec![sortable(plan, first.column)], operator, vec![value]))
-        }
+}
+
+/// The values that every row has one of in the column, where the filter lists them.
+fn listed(filter: &Predicate, column: ColumnIndex) -> Option<&[Value]> {
+    filter.conjuncts_ref().iter().find_map(|part| match part {
+        Predicate::Test(of, Test::In(values)) if *of == column => Some(values.as_slice()),
+        Predicate::Test(of, Test::Eq(value)) if *of == column => Some(std::slice::from_ref(value)),
         _ => None,
-    };
-    match bound {
-        Some(bound) => Expr::And(vec![bound, Expr::Or(branches)]),
-        None => Expr::Or(branches),
-    }
+    })
 }
 
-fn bind<'p>(plan: &Plan, key: &SortKey, value: Option<&Value>) -> Option<Expr<'p>> {
-    let data_type = plan.column(key.column).data_type;
-    value.map(|value| Expr::Bind(Parameter::One(data_type, value.clone())))
+fn lists(part: &Predicate, column: ColumnIndex) -> bool {
+    matches!(part, Predicate::Test(of, Test::In(_)) if *of == column)
 }
 
-/// Rows whose key is the same.
-fn same<'p>(plan: &'p Plan, key: &SortKey, value: Option<&Value>) -> Expr<'p> {
-    let column = Expr::Column(&plan.column(key.column).name);
-    match bind(plan, key, value) {
-        Some(value) => Expr::Compare(vec![column], Compare::Eq, vec![value]),
-        None => Expr::IsNull(Box::new(column)),
+/// Goes along an index: columns with one value are passed, one column may have a list, and the order must go on with the
+/// column behind: forwards or backwards, an index goes both ways.
+fn along<'p>(filter: &'p Predicate, path: &[ColumnIndex], order: &[ColumnIndex]) -> Option<(ColumnIndex, &'p [Value])> {
+    let mut found: Option<(ColumnIndex, &[Value])> = None;
+    let mut rest = Vec::with_capacity(path.len());
+    for index in path {
+        match listed(filter, *index) {
+            Some([_]) => {}
+            Some(values) if found.is_none() && rest.is_empty() => found = Some((*index, values)),
+            _ => rest.push(*index),
+        }
     }
-}
-
-/// Rows whose key stands behind; `None` when none can.
-fn beyond<'p>(plan: &'p Plan, key: &SortKey, value: Option<&Value>) -> Option<Expr<'p>> {
-    let column = || Expr::Column(&plan.column(key.column).name);
-    let Some(value) = bind(plan, key, value) else {
-        // Behind null stand the values, when nulls come first, and nothing, when they come last.
-        return key.nulls_first.then(|| Expr::IsNotNull(Box::new(column())));
-    };
-    let operator = if key.direction == Direction::Ascending { Compare::Gt } else { Compare::Lt };
-    let greater = Expr::Compare(vec![sortable(plan, key.column)], operator, vec![value]);
-    if key.nullable && !key.nulls_first {
-        Some(Expr::Or(vec![greater, Expr::IsNull(Box::new(column()))]))
-    } else {
-        Some(greater)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_successor_ends_a_prefix() {
-        assert_eq!(successor("A").as_deref(), Some("B"));
-        assert_eq!(successor("Az").as_deref(), Some("A{"));
-        assert_eq!(successor("a\u{10FFFF}").as_deref(), Some("b"));
-        assert_eq!(successor("\u{D7FF}").as_deref(), Some("\u{E000}"));
-        assert_eq!(successor("\u{10FFFF}"), None);
-        assert_eq!(successor(""), None);
-    }
+    let (column, values) = found?;
+    let fixed = |index: ColumnIndex| index == column || matches!(listed(filter, index), Some([_]));
+    let mut order = order.iter().filter(|index| !fixed(**index));
+    // What stands behind the first key orders rows that the index has side by side.
+    let serves = matches!((order.next(), rest.first()), (Some(key), Some(step)) if key == step);
+    serves.then_some((column, values))
 }

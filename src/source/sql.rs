@@ -6,6 +6,9 @@
 use crate::catalog::{Direction, Name, Relation, Type};
 use crate::plan::Value;
 
+/// What SQLite's full-text table is called, behind the name of the relation that it serves.
+pub(super) const SEARCH_TABLE: &str = "__search";
+
 /// Which database's SQL is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dialect {
@@ -13,6 +16,17 @@ pub enum Dialect {
     Postgres,
     /// SQLite 3.37 and later (strict tables).
     Sqlite,
+}
+
+impl Dialect {
+    /// The database's name, as its URL has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+        }
+    }
 }
 
 /// A literal on its way to the database, bound to a placeholder.
@@ -24,6 +38,18 @@ pub enum Parameter {
     Many(Type, Vec<Value>),
 }
 
+impl std::fmt::Display for Parameter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(data_type, value) => write!(f, "{data_type} {}", value.shown(*data_type)),
+            Self::Many(data_type, values) => {
+                let values: Vec<String> = values.iter().map(|value| value.shown(*data_type)).collect();
+                write!(f, "{data_type}[] {}", values.join(", "))
+            }
+        }
+    }
+}
+
 /// Rendered SQL and its parameters in the order of their placeholders.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Statement {
@@ -33,24 +59,54 @@ pub struct Statement {
     pub parameters: Vec<Parameter>,
 }
 
-/// `SELECT … FROM … WHERE … ORDER BY … LIMIT …`.
+/// `SELECT … FROM … WHERE … GROUP BY … ORDER BY … LIMIT …`.
+#[derive(Clone, Default)]
 pub(super) struct Select<'p> {
     /// Postgres' `DISTINCT ON (…)`: empty for none.
     pub(super) distinct_on: Vec<Expr<'p>>,
     pub(super) columns: Vec<Expr<'p>>,
     pub(super) from: From<'p>,
     pub(super) filter: Expr<'p>,
+    /// How many of the columns, the first ones, make groups.
+    pub(super) groups: usize,
     pub(super) order: Vec<Order<'p>>,
-    pub(super) limit: Option<Parameter>,
+    pub(super) limit: Option<Limit>,
 }
 
+/// How many rows at most.
+#[derive(Clone)]
+pub(super) enum Limit {
+    One,
+    Bound(Parameter),
+}
+
+#[derive(Clone, Default)]
 pub(super) enum From<'p> {
+    /// One row without columns.
+    #[default]
+    Nothing,
     Relation(&'p Relation),
+    /// The words of a column, in SQLite: a full-text table beside the relation.
+    SearchTable(&'p Relation),
+    /// SQLite: the elements of a JSON list.
+    Rows(Expr<'p>),
     /// A subquery and the word that it goes by.
     Select(Box<Select<'p>>, &'static str),
+    /// Postgres: a subquery for each key, which it knows as [`Expr::Key`], and the word that it goes by.
+    Each(Keys<'p>, Box<Select<'p>>, &'static str),
+}
+
+/// Where the keys of [`From::Each`] come from.
+#[derive(Clone)]
+pub(super) enum Keys<'p> {
+    /// They are given, a list for each of their columns.
+    Given(Vec<Parameter>),
+    /// The different values of a column, found by going from each to the next in an index.
+    Walked(&'p Relation, Expr<'p>),
 }
 
 /// A key of `ORDER BY`.
+#[derive(Clone)]
 pub(super) struct Order<'p> {
     pub(super) by: Expr<'p>,
     pub(super) direction: Direction,
@@ -61,7 +117,19 @@ pub(super) struct Order<'p> {
 #[derive(Clone)]
 pub(super) enum Expr<'p> {
     Column(&'p Name),
+    /// A column of ours in an inner select. No name of a catalog begins with an underscore.
+    Inner(&'static str, usize),
+    /// That column of the keys of [`From::Each`], counted from one.
+    Key(usize),
     Bind(Parameter),
+    /// The whole of SQLite's full-text table beside the relation.
+    SearchTable(&'p Relation),
+    /// The expression by another name.
+    Named(Box<Expr<'p>>, &'p Name),
+    /// The expression by a name of ours.
+    NamedInner(Box<Expr<'p>>, &'static str, usize),
+    /// Words of SQL around expressions.
+    Words(Vec<Part<'p>>),
     /// The expression under bytewise collation.
     Bytewise(Box<Expr<'p>>),
     /// `left operator right`; lists of more than one are row values.
@@ -73,6 +141,8 @@ pub(super) enum Expr<'p> {
         values: Vec<Value>,
         not: bool,
     },
+    /// `left IN (SELECT …)`; a list of more than one is a row value.
+    Among(Vec<Expr<'p>>, Box<Select<'p>>),
     IsNull(Box<Expr<'p>>),
     IsNotNull(Box<Expr<'p>>),
     /// The text has the other in it.
@@ -84,13 +154,50 @@ pub(super) enum Expr<'p> {
     /// The empty disjunction is false.
     Or(Vec<Expr<'p>>),
     Not(Box<Expr<'p>>),
-    /// `ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) AS _rank`: no name of a catalog begins with an underscore.
-    Rank {
+    /// A window function over the rows that agree in the partition, in an order.
+    Over {
+        function: Box<Expr<'p>>,
         partition: Vec<Expr<'p>>,
-        order: Vec<(Expr<'p>, Direction)>,
+        order: Vec<Order<'p>>,
     },
-    /// The rank that an inner select computed is one.
-    RankIsOne,
+}
+
+/// A piece of [`Expr::Words`].
+#[derive(Clone)]
+pub(super) enum Part<'p> {
+    Word(&'static str),
+    Expr(Expr<'p>),
+}
+
+impl Default for Expr<'_> {
+    fn default() -> Self {
+        Self::And(Vec::new())
+    }
+}
+
+impl<'p> Expr<'p> {
+    /// Words alone.
+    pub(super) fn word(word: &'static str) -> Self {
+        Self::Words(vec![Part::Word(word)])
+    }
+
+    /// The expression between words.
+    pub(super) fn between(before: &'static str, expr: Self, after: &'static str) -> Self {
+        Self::Words(vec![Part::Word(before), Part::Expr(expr), Part::Word(after)])
+    }
+
+    /// Both hold.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::And(none), other) if none.is_empty() => other,
+            (one, Self::And(none)) if none.is_empty() => one,
+            (Self::And(mut parts), other) => {
+                parts.push(other);
+                Self::And(parts)
+            }
+            (one, other) => Self::And(vec![one, other]),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,14 +272,42 @@ impl Writer {
             self.word(") ");
         }
         self.list(&select.columns, ", ", Self::expr);
-        self.word(" FROM ");
-        match &select.from {
-            From::Relation(relation) => {
-                if let Some(schema) = &relation.schema {
-                    self.name(schema);
-                    self.word(".");
-                }
-                self.name(&relation.table);
+        self.from(&select.from);
+        if !matches!(&select.filter, Expr::And(parts) if parts.is_empty()) {
+            self.word(" WHERE ");
+            self.expr(&select.filter);
+        }
+        if select.groups > 0 {
+            // By their places: the same expression with the same parameters would be another one to the database.
+            self.word(" GROUP BY ");
+            self.list(&(1..=select.groups).collect::<Vec<_>>(), ", ", |writer, place| writer.number(*place));
+        }
+        if !select.order.is_empty() {
+            self.word(" ORDER BY ");
+            self.list(&select.order, ", ", Self::order);
+        }
+        match &select.limit {
+            None => {}
+            Some(Limit::One) => self.word(" LIMIT 1"),
+            Some(Limit::Bound(limit)) => {
+                self.word(" LIMIT ");
+                self.bind(limit);
+            }
+        }
+    }
+
+    fn from(&mut self, from: &From<'_>) {
+        if !matches!(from, From::Nothing) {
+            self.word(" FROM ");
+        }
+        match from {
+            From::Nothing => {}
+            From::Relation(relation) => self.relation(relation),
+            From::SearchTable(relation) => self.search_table(relation),
+            From::Rows(list) => {
+                self.word("json_each(");
+                self.expr(list);
+                self.word(")");
             }
             From::Select(inner, alias) => {
                 self.word("(");
@@ -180,18 +315,81 @@ impl Writer {
                 self.word(") AS ");
                 self.word(alias);
             }
+            From::Each(keys, inner, alias) => {
+                self.keys(keys);
+                self.word(" CROSS JOIN LATERAL (");
+                self.select(inner);
+                self.word(") AS ");
+                self.word(alias);
+            }
         }
-        if !matches!(&select.filter, Expr::And(parts) if parts.is_empty()) {
-            self.word(" WHERE ");
-            self.expr(&select.filter);
+    }
+
+    fn relation(&mut self, relation: &Relation) {
+        if let Some(schema) = &relation.schema {
+            self.name(schema);
+            self.word(".");
         }
-        if !select.order.is_empty() {
-            self.word(" ORDER BY ");
-            self.list(&select.order, ", ", Self::order);
-        }
-        if let Some(limit) = &select.limit {
-            self.word(" LIMIT ");
-            self.bind(limit);
+        self.name(&relation.table);
+    }
+
+    /// The loader makes it under this name.
+    fn search_table(&mut self, relation: &Relation) {
+        self.text.push('"');
+        self.text.push_str(relation.table.as_str());
+        self.text.push_str(SEARCH_TABLE);
+        self.text.push('"');
+    }
+
+    fn keys(&mut self, keys: &Keys<'_>) {
+        let columns = match keys {
+            Keys::Given(lists) => {
+                self.word("unnest(");
+                self.list(lists, ", ", Self::bind);
+                self.word(")");
+                lists.len()
+            }
+            Keys::Walked(relation, column) => {
+                let column = &Expr::Bytewise(Box::new(column.clone()));
+                let step = |writer: &mut Self| {
+                    writer.word(" ORDER BY ");
+                    writer.expr(column);
+                    writer.word(" LIMIT 1)");
+                };
+                let plain = if let Expr::Bytewise(plain) = column { plain } else { column };
+                self.word("(WITH RECURSIVE _walk(_1) AS ((SELECT ");
+                self.expr(plain);
+                self.word(" FROM ");
+                self.relation(relation);
+                step(self);
+                self.word(" UNION ALL SELECT (SELECT ");
+                self.expr(plain);
+                self.word(" FROM ");
+                self.relation(relation);
+                self.word(" WHERE ");
+                self.expr(column);
+                self.word(" > _walk._1");
+                step(self);
+                self.word(" FROM _walk WHERE _walk._1 IS NOT NULL) SELECT _1 FROM _walk WHERE _1 IS NOT NULL)");
+                1
+            }
+        };
+        self.word(" AS _keys(");
+        self.list(&(1..=columns).collect::<Vec<_>>(), ", ", |writer, place| {
+            writer.word("_");
+            writer.number(*place);
+        });
+        self.word(")");
+    }
+
+    fn number(&mut self, number: usize) {
+        self.text.push_str(itoa::Buffer::new().format(number));
+    }
+
+    fn inner(&mut self, name: &'static str, place: usize) {
+        self.word(name);
+        if place > 0 {
+            self.number(place);
         }
     }
 
@@ -215,6 +413,26 @@ impl Writer {
         match expr {
             Expr::Column(name) => self.name(name),
             Expr::Bind(parameter) => self.bind(parameter),
+            Expr::SearchTable(relation) => self.search_table(relation),
+            Expr::Inner(name, place) => self.inner(name, *place),
+            Expr::Key(place) => {
+                self.word("_keys._");
+                self.number(*place);
+            }
+            Expr::Named(inner, name) => {
+                self.expr(inner);
+                self.word(" AS ");
+                self.name(name);
+            }
+            Expr::NamedInner(inner, name, place) => {
+                self.expr(inner);
+                self.word(" AS ");
+                self.inner(name, *place);
+            }
+            Expr::Words(parts) => self.list(parts, "", |writer, part| match part {
+                Part::Word(word) => writer.word(word),
+                Part::Expr(expr) => writer.expr(expr),
+            }),
             Expr::Bytewise(inner) => {
                 self.expr(inner);
                 self.word(match self.dialect {
@@ -228,6 +446,12 @@ impl Writer {
                 self.row(right);
             }
             Expr::In { left, data_type, values, not } => self.is_in(left, *data_type, values, *not),
+            Expr::Among(left, inner) => {
+                self.row(left);
+                self.word(" IN (");
+                self.select(inner);
+                self.word(")");
+            }
             Expr::IsNull(inner) => {
                 self.expr(inner);
                 self.word(" IS NULL");
@@ -252,19 +476,19 @@ impl Writer {
                 self.word("NOT ");
                 self.operand(inner);
             }
-            Expr::Rank { partition, order } => {
-                self.word("ROW_NUMBER() OVER (PARTITION BY ");
-                self.list(partition, ", ", Self::expr);
-                self.word(" ORDER BY ");
-                self.list(order, ", ", |writer, (expr, direction)| {
-                    writer.expr(expr);
-                    if *direction == Direction::Descending {
-                        writer.word(" DESC");
-                    }
-                });
-                self.word(") AS _rank");
+            Expr::Over { function, partition, order } => {
+                self.expr(function);
+                self.word(" OVER (");
+                if !partition.is_empty() {
+                    self.word("PARTITION BY ");
+                    self.list(partition, ", ", Self::expr);
+                }
+                if !order.is_empty() {
+                    self.word(if partition.is_empty() { "ORDER BY " } else { " ORDER BY " });
+                    self.list(order, ", ", Self::order);
+                }
+                self.word(")");
             }
-            Expr::RankIsOne => self.word("_rank = 1"),
         }
     }
 

@@ -15,11 +15,12 @@ use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
 
 use super::decode::{Cell, ColumnBuilder, Rows, Unfit};
 use super::gate::Gate;
-use super::sql::{Dialect, Parameter};
-use super::{BatchStream, Error, Mismatch, Source, count, select};
+use super::measure::{sum_of_text, sum_to_text};
+use super::sql::{Dialect, Parameter, Statement};
+use super::{BatchStream, Error, Mismatch, Reading, Source, count};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
-use crate::plan::{Plan, Value};
+use crate::plan::Value;
 
 /// More digits do not fit an SQLite integer.
 pub(super) const DECIMAL_DIGITS_MAX: u8 = 18;
@@ -65,9 +66,12 @@ impl Drop for Gone {
 }
 
 impl Source for Sqlite {
-    fn execute(&self, plan: &Plan) -> BatchStream {
-        let statement = select::statement(plan, Dialect::Sqlite);
-        let mut rows = Rows::of(plan);
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn run(&self, statement: Statement, reading: Reading) -> BatchStream {
+        let mut rows = reading.rows();
         let (name, pool, gate) = (Arc::clone(&self.name), self.pool.clone(), self.gate.clone());
         let timeout = self.statement_timeout;
 
@@ -178,8 +182,9 @@ fn arguments(parameters: &[Parameter]) -> Result<SqliteArguments, Error> {
     let mut arguments = SqliteArguments::default();
     for parameter in parameters {
         // Lists are spelled out in this dialect, so each parameter is one value.
-        let Parameter::One(_, value) = parameter else { continue };
+        let Parameter::One(data_type, value) = parameter else { continue };
         let added = match value {
+            Value::Decimal(sum) if is_sum(*data_type) => arguments.add(sum_to_text(*sum)),
             Value::Bool(bool) => arguments.add(i64::from(*bool)),
             Value::Int(int) => arguments.add(*int),
             Value::Float(float) => arguments.add(*float),
@@ -191,6 +196,25 @@ fn arguments(parameters: &[Parameter]) -> Result<SqliteArguments, Error> {
         added.map_err(|source| Error::Statement(sqlx::Error::Encode(source)))?;
     }
     Ok(arguments)
+}
+
+/// Only sums have more digits than a column may.
+fn is_sum(data_type: Type) -> bool {
+    matches!(data_type, Type::Decimal { precision, .. } if precision > DECIMAL_DIGITS_MAX)
+}
+
+/// Rows of values as JSON, each value as SQLite stores it.
+pub(super) fn json_rows(rows: &[Vec<Value>]) -> String {
+    let stored = |value: &Value| match value {
+        Value::Bool(bool) => i64::from(*bool).into(),
+        Value::Int(int) | Value::Timestamp(int) => (*int).into(),
+        Value::Float(float) => (*float).into(),
+        Value::Decimal(digits) => i64::try_from(*digits).unwrap_or(i64::MAX).into(),
+        Value::String(text) => text.as_str().into(),
+        Value::Date(days) => iso_date(*days).into(),
+    };
+    let rows: Vec<Vec<serde_json::Value>> = rows.iter().map(|row| row.iter().map(stored).collect()).collect();
+    serde_json::Value::from_iter(rows).to_string()
 }
 
 pub(super) fn iso_date(days: i32) -> String {
@@ -213,6 +237,10 @@ fn append_cell(row: &SqliteRow, index: usize, data_type: Type, builder: &mut Col
         Type::Bool => row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(|int| Cell::Bool(int != 0)),
         Type::Int32 | Type::Int64 => row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(Cell::Int),
         Type::Timestamp => row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(Cell::Timestamp),
+        Type::Decimal { .. } if is_sum(data_type) => match row.try_get::<Option<&str>, _>(index).map_err(unfit)? {
+            Some(text) => Some(Cell::Decimal(sum_of_text(text).ok_or(Unfit)?)),
+            None => None,
+        },
         Type::Decimal { .. } => {
             row.try_get::<Option<i64>, _>(index).map_err(unfit)?.map(|digits| Cell::Decimal(digits.into()))
         }

@@ -51,7 +51,7 @@ fn golden_plans_are_as_they_were_read() {
 }
 
 fn sql(plan: &Plan, dialect: Dialect) -> String {
-    let statement = statement(plan, dialect);
+    let statement = statement(plan, dialect, None);
     let mut text = format!("{dialect:?}:\n{}\n", statement.text);
     for (index, parameter) in statement.parameters.iter().enumerate() {
         text.push_str(&match parameter {
@@ -92,7 +92,7 @@ proptest! {
                     let target = format!("/v1/datasets/{}/rows?{}.{}={escaped}&limit=77777", dataset.name, column.name, operator.as_str());
                     let plan = planned(&house.catalog, &principal, &question(&target).expect("a question")).expect("a plan");
                     for dialect in [Dialect::Postgres, Dialect::Sqlite] {
-                        let statement = statement(&plan, dialect);
+                        let statement = statement(&plan, dialect, None);
                         let digits: String = written.chars().filter(char::is_ascii_digit).collect();
                         prop_assert!(!statement.text.contains(&written), "{}", statement.text);
                         prop_assert!(digits.len() < 4 || !statement.text.contains(&digits), "{}", statement.text);

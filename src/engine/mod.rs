@@ -1,6 +1,9 @@
 //! Answers plans: from the source to encoded bytes. The one place where plan, source and encoding meet.
 
+mod total;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
@@ -25,6 +28,8 @@ pub struct Engine {
     pub sources: Sources,
     /// Signs pages' cursors.
     pub cursors: CursorKey,
+    /// What counting all rows of a question may take.
+    pub count_budget: Duration,
 }
 
 /// How an answer is written.
@@ -47,9 +52,19 @@ pub struct Entry {
     pub next: Option<Cursor>,
 }
 
+impl Entry {
+    /// An answer without rows.
+    fn of(body: String) -> Self {
+        Self { body: body.into(), rows: 0, next: None }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The caller may not read how the house answers.
+    #[error("explain a plan to a client")]
+    NotExplained,
     /// No row has the key.
     #[error("find a row with that key")]
     NoRow,
@@ -86,7 +101,8 @@ impl Engine {
     pub async fn answer(&self, plan: &Plan, representation: Representation) -> Result<Entry, Error> {
         let failed = |source| Error::Source { name: plan.source().to_string(), source };
         let source = self.sources.get(plan.source()).map_err(failed)?;
-        let batches: Vec<RecordBatch> = source.execute(plan).try_collect().await.map_err(failed)?;
+        let batches: Vec<RecordBatch> =
+            source::execute(source.as_ref(), plan, None).try_collect().await.map_err(failed)?;
 
         let limit = usize::try_from(plan.limit()).unwrap_or(usize::MAX);
         let next = last_of_page(&batches, limit).map(|(batch, row)| plan.cursor_after(batch, row, &self.cursors));
@@ -98,12 +114,16 @@ impl Engine {
             let batch = batches.first().filter(|batch| batch.num_rows() > 0).ok_or(Error::NoRow)?;
             encode::one(batch, representation.numbers, &meta)
         } else {
-            let page = json!({
+            let mut page = json!({
                 "limit": plan.limit(),
                 "count": rows,
                 "has_more": next.is_some(),
                 "next_cursor": next.as_ref().map(|cursor| cursor.0.as_str()),
             });
+            if let Some(total) = self.total(plan).await {
+                page["total_count"] = json!(total.rows);
+                page["count_status"] = json!(total.status);
+            }
             encode::page(&batches, representation.numbers, &page.to_string(), &meta)
         };
         Ok(Entry { body: body.map_err(Error::Encode)?.into(), rows, next })
@@ -140,6 +160,14 @@ fn cut(batches: Vec<RecordBatch>, limit: usize, shown: usize) -> Result<Vec<Reco
 
 /// What the answer says of itself. A live dataset has no version yet.
 fn meta(plan: &Plan) -> String {
-    json!({ "dataset": plan.dataset().name.as_str(), "version": null, "published_at": null, "data_through": null })
-        .to_string()
+    let mut meta = json!({
+        "dataset": plan.dataset().name.as_str(),
+        "version": null,
+        "published_at": null,
+        "data_through": null,
+    });
+    if let Some(zone) = plan.zone().and_then(|zone| zone.iana_name()) {
+        meta["tz"] = json!(zone);
+    }
+    meta.to_string()
 }

@@ -1,0 +1,143 @@
+//! How many rows a question has: counted within a budget, guessed, or told before anything runs.
+
+use arrow_schema::DataType;
+use serde_json::{Value, json};
+
+use super::{Engine, Entry, Error, meta};
+use crate::catalog::Type;
+use crate::encode::MediaType;
+use crate::plan::{Field, Output, Plan};
+use crate::query::Count;
+use crate::source;
+use crate::telemetry;
+
+/// The number of all rows of a question, as far as it is known.
+pub(super) struct Total {
+    pub(super) rows: Option<u64>,
+    pub(super) status: &'static str,
+}
+
+impl Total {
+    const fn unknown(status: &'static str) -> Self {
+        Self { rows: None, status }
+    }
+}
+
+impl Engine {
+    /// The total that a plan asks for; `None` when it asks for none. Whatever keeps it from being known is told in its
+    /// place: a page is never lost for a count.
+    pub(super) async fn total(&self, plan: &Plan) -> Option<Total> {
+        match plan.count() {
+            Count::None => None,
+            Count::Estimated => Some(self.guessed(plan).await),
+            Count::Exact => Some(self.counted(plan).await),
+        }
+    }
+
+    async fn counted(&self, plan: &Plan) -> Total {
+        let Ok(source) = self.sources.get(plan.source()) else { return Total::unknown("unavailable") };
+        let counted = source::count_rows(source.as_ref(), plan);
+        match tokio::time::timeout(self.count_budget, counted).await {
+            Ok(Ok(rows)) => Total { rows: Some(rows), status: "exact" },
+            Err(_) | Ok(Err(source::Error::Timeout)) => Total::unknown("budget"),
+            Ok(Err(error)) => unavailable(&error),
+        }
+    }
+
+    /// A source that does not guess counts instead.
+    async fn guessed(&self, plan: &Plan) -> Total {
+        let Ok(source) = self.sources.get(plan.source()) else { return Total::unknown("unavailable") };
+        match source::guess_rows(source.as_ref(), plan).await {
+            Ok(Some(rows)) => Total { rows: Some(rows), status: "estimated" },
+            Ok(None) => self.counted(plan).await,
+            Err(error) => unavailable(&error),
+        }
+    }
+
+    /// What answering a plan would cost. Nothing of the answer is read; the database is asked for its guess alone.
+    ///
+    /// # Errors
+    /// When the source does not answer.
+    pub async fn estimate(&self, plan: &Plan) -> Result<Entry, Error> {
+        let failed = |source| Error::Source { name: plan.source().to_string(), source };
+        let source = self.sources.get(plan.source()).map_err(failed)?;
+        let total = match source::guess_rows(source.as_ref(), plan).await.map_err(failed)? {
+            Some(rows) => Total { rows: Some(rows), status: "estimated" },
+            None => self.counted(plan).await,
+        };
+        let limit = u64::from(plan.limit());
+        let page_rows = total.rows.map_or(limit, |rows| rows.min(limit));
+        let row_bytes: u64 = plan.fields().iter().take(plan.shown()).map(|field| field_bytes(plan, field)).sum();
+        let bytes: serde_json::Map<String, Value> = MediaType::ALL
+            .map(|media_type| (media_type.format().to_owned(), json!(page_rows * (row_bytes + 2) + ENVELOPE_BYTES)))
+            .into_iter()
+            .collect();
+        let data = json!({
+            "rows": total.rows,
+            "rows_exact": total.status == "exact",
+            "page_rows": page_rows,
+            "bytes": bytes,
+            "fingerprint": plan.fingerprint().to_string(),
+            // Nothing keeps answers yet: each is asked of the source.
+            "cache": "none",
+            "stopped_by": total.rows.filter(|rows| *rows > limit).map(|_| "limit"),
+        });
+        Ok(Entry::of(format!("{{\"data\":{data},\"meta\":{}}}", meta(plan))))
+    }
+
+    /// How a plan is answered: the plan in words, its SQL, and what the database says that it would do.
+    ///
+    /// # Errors
+    /// When the caller may not know, or the source does not answer.
+    pub async fn explain(&self, plan: &Plan) -> Result<Entry, Error> {
+        if !plan.explains() {
+            return Err(Error::NotExplained);
+        }
+        let failed = |source| Error::Source { name: plan.source().to_string(), source };
+        let source = self.sources.get(plan.source()).map_err(failed)?;
+        let statement = source::statement(plan, source.dialect(), None);
+        let parameters: Vec<String> = statement.parameters.iter().map(ToString::to_string).collect();
+        let database = source::explain_plan(source.as_ref(), plan).await.map_err(failed)?;
+        let data = json!({
+            "plan": plan.to_string(),
+            "fingerprint": plan.fingerprint().to_string(),
+            "dialect": source.dialect().as_str(),
+            "sql": statement.text,
+            "parameters": parameters,
+            "database": database,
+        });
+        Ok(Entry::of(format!("{{\"data\":{data},\"meta\":{}}}", meta(plan))))
+    }
+}
+
+fn unavailable(error: &source::Error) -> Total {
+    tracing::warn!(error = telemetry::chain(error), "rows were not counted");
+    Total::unknown("unavailable")
+}
+
+/// `{"data":[],"page":{…},"meta":{…}}` without the rows.
+const ENVELOPE_BYTES: u64 = 220;
+
+/// Bytes that a field takes in a row of JSON: its name, and a value as long as the contract's example, or as values of
+/// its type mostly are.
+fn field_bytes(plan: &Plan, field: &Field) -> u64 {
+    let example = match field.output {
+        Output::Column(index) => plan.column(index).example.as_ref(),
+        _ => None,
+    };
+    let value = match example {
+        Some(example) if field.data_type.arrow() != DataType::Boolean => example.to_string().len(),
+        _ => match field.data_type {
+            Type::Bool => 5,
+            Type::Int32 => 6,
+            Type::Int64 => 9,
+            Type::Float64 => 18,
+            Type::Decimal { precision, .. } => usize::from(precision) / 2 + 2,
+            Type::Date => 12,
+            Type::Timestamp => 22,
+            Type::String | Type::StringList => 16,
+            Type::Json => 60,
+        },
+    };
+    (field.name.as_str().len() + "\"\":,".len() + value) as u64
+}
