@@ -342,3 +342,157 @@ impl Test {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Two columns of small numbers or null: few enough to try every row.
+    const VALUES: [Option<i64>; 5] = [None, Some(0), Some(1), Some(2), Some(3)];
+
+    fn rows() -> impl Iterator<Item = [Option<i64>; 2]> {
+        VALUES.into_iter().flat_map(|one| VALUES.into_iter().map(move |other| [one, other]))
+    }
+
+    fn number(value: &Value) -> i64 {
+        let Value::Int(int) = value else { panic!("{value:?}") };
+        *int
+    }
+
+    /// What SQL says: true, false, or unknown.
+    fn holds(predicate: &Predicate, row: &[Option<i64>; 2]) -> Option<bool> {
+        let all = |parts: &[Predicate], decides: bool| {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| holds(part, row)).collect();
+            match () {
+                () if parts.contains(&Some(decides)) => Some(decides),
+                () if parts.contains(&None) => None,
+                () => Some(!decides),
+            }
+        };
+        match predicate {
+            Predicate::All(parts) => all(parts, false),
+            Predicate::Any(parts) => all(parts, true),
+            Predicate::Not(part) => holds(part, row).map(|holds| !holds),
+            Predicate::Test(column, test) => {
+                let value = row[*column];
+                match test {
+                    Test::IsNull => Some(value.is_none()),
+                    Test::IsNotNull => Some(value.is_some()),
+                    Test::Eq(other) => value.map(|value| value == number(other)),
+                    Test::Ne(other) => value.map(|value| value != number(other)),
+                    Test::Gt(other) => value.map(|value| value > number(other)),
+                    Test::Gte(other) => value.map(|value| value >= number(other)),
+                    Test::Lt(other) => value.map(|value| value < number(other)),
+                    Test::Lte(other) => value.map(|value| value <= number(other)),
+                    Test::In(others) => value.map(|value| others.iter().any(|other| value == number(other))),
+                    Test::Nin(others) => value.map(|value| others.iter().all(|other| value != number(other))),
+                    // Stands for every test without an opposite.
+                    Test::Contains(text) => value.map(|value| text.contains(&value.to_string())),
+                    _ => panic!("{test:?}"),
+                }
+            }
+        }
+    }
+
+    fn meaning(predicate: &Predicate) -> Vec<bool> {
+        rows().map(|row| holds(predicate, &row) == Some(true)).collect()
+    }
+
+    fn tests() -> impl Strategy<Value = Predicate> {
+        let value = || (0..4_i64).prop_map(Value::Int);
+        let values =
+            || prop::collection::btree_set(0..4_i64, 2..4).prop_map(|set| set.into_iter().map(Value::Int).collect());
+        let test = prop_oneof![
+            value().prop_map(Test::Eq),
+            value().prop_map(Test::Ne),
+            value().prop_map(Test::Gt),
+            value().prop_map(Test::Gte),
+            value().prop_map(Test::Lt),
+            value().prop_map(Test::Lte),
+            values().prop_map(Test::In),
+            values().prop_map(Test::Nin),
+            Just(Test::IsNull),
+            Just(Test::IsNotNull),
+            "[0-3]{1,2}".prop_map(Test::Contains),
+        ];
+        (0..2_usize, test).prop_map(|(column, test)| Predicate::Test(column, test))
+    }
+
+    fn predicates() -> impl Strategy<Value = Predicate> {
+        tests().prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Predicate::All),
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Predicate::Any),
+                inner.prop_map(|part| Predicate::Not(Box::new(part))),
+            ]
+        })
+    }
+
+    /// The same meaning in other words, chosen by the bits of a seed.
+    fn reworded(predicate: Predicate, seed: &mut u64) -> Predicate {
+        let mut choose = |of: u64| {
+            let choice = *seed % of;
+            *seed = seed.rotate_right(3).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            choice
+        };
+        let how = choose(6);
+        let again = choose(2) == 1;
+        let mut all = |mut parts: Vec<Predicate>, seed: &mut u64| {
+            parts.reverse();
+            if again && !parts.is_empty() {
+                parts.push(parts[0].clone());
+            }
+            parts.into_iter().map(|part| reworded(part, seed)).collect::<Vec<_>>()
+        };
+        let not = |predicate| Predicate::Not(Box::new(predicate));
+        let same = match predicate {
+            Predicate::All(parts) if how == 1 => not(Predicate::Any(all(parts, seed).into_iter().map(not).collect())),
+            Predicate::Any(parts) if how == 1 => not(Predicate::All(all(parts, seed).into_iter().map(not).collect())),
+            Predicate::All(parts) => Predicate::All(all(parts, seed)),
+            Predicate::Any(parts) => Predicate::Any(all(parts, seed)),
+            Predicate::Not(part) => not(reworded(*part, seed)),
+            Predicate::Test(column, Test::In(values)) if how == 2 => {
+                Predicate::Any(values.into_iter().map(|value| Predicate::Test(column, Test::Eq(value))).collect())
+            }
+            Predicate::Test(column, Test::Nin(values)) if how == 2 => {
+                Predicate::All(values.into_iter().map(|value| Predicate::Test(column, Test::Ne(value))).collect())
+            }
+            Predicate::Test(column, Test::Gt(value)) if how == 2 => not(Predicate::Test(column, Test::Lte(value))),
+            Predicate::Test(column, Test::IsNull) if how == 2 => not(Predicate::Test(column, Test::IsNotNull)),
+            test @ Predicate::Test(..) => test,
+        };
+        match how {
+            3 => not(not(same)),
+            4 => Predicate::All(vec![same]),
+            5 => Predicate::Any(vec![same, Predicate::Any(Vec::new())]),
+            _ => same,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_canonical_form_holds_for_the_same_rows(predicate in predicates()) {
+            prop_assert_eq!(meaning(&predicate.clone().canonical()), meaning(&predicate));
+        }
+
+        #[test]
+        fn the_canonical_form_is_its_own(predicate in predicates()) {
+            let canonical = predicate.canonical();
+            prop_assert_eq!(canonical.clone().canonical(), canonical);
+        }
+
+        #[test]
+        fn other_words_for_the_same_have_one_canonical_form(predicate in predicates(), mut seed: u64) {
+            let other = reworded(predicate.clone(), &mut seed);
+            prop_assert_eq!(other.canonical().bytes(), predicate.canonical().bytes());
+        }
+
+        #[test]
+        fn what_means_something_else_has_another_form(one in predicates(), other in predicates()) {
+            if meaning(&one) != meaning(&other) {
+                prop_assert_ne!(one.canonical().bytes(), other.canonical().bytes());
+            }
+        }
+    }
+}
