@@ -17,6 +17,7 @@ mod postgres;
 mod problems;
 mod programs;
 mod sdk;
+mod shapes;
 mod support;
 mod tls;
 mod tokens;
