@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A row by its key and a page of 100 rows, uncached, against pgbench running the same SQL.
+"""A row by its key, a page of 100 rows and the newest of five symbols, uncached, against pgbench running the same SQL.
 
 Prints requests per second and requests per CPU-second (of server and database together) for both, and their ratios.
 The two are measured in turn, so that a machine that slows down slows both.
@@ -138,6 +138,18 @@ end""",
 SELECT {columns} FROM price_daily WHERE symbol = 'S' || lpad(:s::text, 4, '0') ORDER BY date DESC, symbol COLLATE "C" DESC LIMIT 101;""",
         "lua": """request = function()
   return wrk.format("GET", string.format("/v1/datasets/price_daily/rows?symbol=S%04d&sort=-date&limit=100", math.random(0, 999)))
+end""",
+    },
+    "top": {
+        # The newest 50 rows of five symbols: for each symbol its newest, and of those the newest again.
+        "sql": "".join(f"\\set s{n} random(0, 999)\n" for n in range(5)) + "SELECT {columns} FROM unnest(ARRAY["
+        + ", ".join(f"'S' || lpad(:s{n}::text, 4, '0')" for n in range(5)) + r"""]) AS keys(key)
+  CROSS JOIN LATERAL (SELECT {columns} FROM price_daily WHERE symbol = key ORDER BY date DESC LIMIT 51) AS top
+  ORDER BY date DESC, symbol COLLATE "C" DESC LIMIT 51;""".replace("\n", " "),
+        "lua": """request = function()
+  local symbols = {}
+  for n = 1, 5 do symbols[n] = string.format("S%04d", math.random(0, 999)) end
+  return wrk.format("GET", "/v1/datasets/price_daily/rows?symbol.in=" .. table.concat(symbols, ",") .. "&sort=-date&limit=50")
 end""",
     },
 }

@@ -92,6 +92,8 @@ impl<'t> Reader<'t> {
 
     /// `or(…)`, `and(…)`, `field=value`, and each of them behind `not.`.
     pub(super) fn condition(&mut self) -> Result<Filter, Problem> {
+        // Space before a condition says nothing; inside a value it does.
+        self.rest = self.rest.trim_start_matches(' ');
         if self.eat("not.") {
             return Ok(Filter::Not(Box::new(self.positive()?)));
         }
@@ -232,6 +234,7 @@ mod tests {
                     compare("b", Operator::Nin, Operand::Many(Vec::new())),
                 ],
             ),
+            ("( a=1, not.b=2 )", vec![eq("a", "1"), not(eq("b", "2 "))]),
             // A column may be called as a connective begins.
             ("(order=1,android=2)", vec![eq("order", "1"), eq("android", "2")]),
         ];

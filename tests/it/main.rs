@@ -9,6 +9,7 @@ mod demo;
 mod examples;
 mod faults;
 mod hostile;
+mod language;
 mod load;
 mod openapi;
 mod pagination;
