@@ -23,3 +23,4 @@ mod shapes;
 mod support;
 mod tls;
 mod tokens;
+mod twins;
