@@ -17,6 +17,7 @@ mod postgres;
 mod problems;
 mod programs;
 mod sdk;
+mod search;
 mod shapes;
 mod support;
 mod tls;
