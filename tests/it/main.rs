@@ -9,6 +9,7 @@ mod demo;
 mod faults;
 mod hostile;
 mod load;
+mod migrations;
 mod openapi;
 mod pagination;
 mod permissions;
