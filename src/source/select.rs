@@ -381,6 +381,10 @@ impl<'p> Builder<'p> {
         if let Some(latest) = plan.latest() {
             columns.extend(latest.by.iter().chain(&latest.newest));
         }
+        if columns.is_empty() {
+            // A count reads no column, and a select has at least one.
+            columns.extend(plan.dataset().primary_key.first());
+        }
         columns.sort_unstable();
         columns.dedup();
         columns

@@ -6,6 +6,7 @@ mod browser;
 mod commands;
 mod conformance;
 mod demo;
+mod examples;
 mod faults;
 mod hostile;
 mod load;

@@ -22,6 +22,12 @@ fn check(ran: &Ran) -> Value {
     );
     assert_eq!(got["more"], json!([true, false]));
     assert_eq!(got["exact"], "110.380000");
+    let groups =
+        json!([["AAPL", "2014-01-01", 252, 8_734_011_985_u64], ["MSFT", "2014-01-01", 252, 8_398_458_837_u64]]);
+    assert_eq!(got["groups"], groups);
+    let posted = json!([{"date": "2014-12-31", "close": 110.38, "profile": {"company_name": "Apple Inc."}}]);
+    assert_eq!(got["posted"], posted);
+    assert_eq!(got["stopped_by"], "limit");
     assert_eq!(got["status"], 400);
     assert_eq!(got["problem"], json!(["/problems/limit-out-of-range", 400, "limit"]));
     assert_eq!(got["dataset"], json!([["symbol", "date"], "date", "22:30", 10_000]));

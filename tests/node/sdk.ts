@@ -41,6 +41,33 @@ const misspelt = await client.GET("/v1/datasets/price_daily/rows", {
   // @ts-expect-error
   params: { query: { select: ["clsoe"] } },
 });
+const groups = must(
+  await client.GET("/v1/datasets/price_daily/aggregate", {
+    params: {
+      query: {
+        "symbol.in": "AAPL,MSFT",
+        group_by: ["symbol" as const, "date:year" as const],
+        measures: ["count()" as const, "sum(volume)" as const, "avg(close)" as const],
+        having: "(date_year=2014-01-01)",
+        sort: ["-avg(close)"],
+      },
+    },
+  }),
+).data.map((group) => [group.symbol, group.date_year, group.count, group.sum_volume]);
+const posted = must(
+  await client.POST("/v1/datasets/price_daily/query", {
+    body: {
+      filter: { symbol: { in: ["AAPL"] }, or: [{ date: { eq: "2014-12-31" } }, { close: { gt: 700 } }] },
+      select: ["date", "close"],
+      limit: 1,
+      sort: ["-date"],
+      expand: { profile: { select: ["company_name"] } },
+    },
+  }),
+);
+if (!("page" in posted)) throw new Error("no page");
+const cost = must(await client.POST("/v1/datasets/price_daily/query", { body: { dry_run: true } }));
+if (!("data" in cost) || !("fingerprint" in cost.data)) throw new Error("no cost");
 const dataset = must(await client.GET("/v1/datasets/{dataset}", { params: { path: { dataset: "price_daily" } } })).data;
 
 console.log(
@@ -50,6 +77,9 @@ console.log(
     exact: exact.data.close,
     status: refused.response.status,
     problem: [kind, refused.error.status, refused.error.parameter],
+    groups,
+    posted: posted.data,
+    stopped_by: cost.data.stopped_by,
     misspelt: [misspelt.error?.type, misspelt.error?.hint],
     dataset: [dataset.primary_key, dataset.point_in_time?.known_at, dataset.sla.due, dataset.limits.rows_per_request],
   }),

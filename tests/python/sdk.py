@@ -6,8 +6,25 @@ import sys
 
 from martello_client import AuthenticatedClient
 from martello_client.api.datasets import get_dataset
-from martello_client.api.price_daily import get_price_daily_row, list_price_daily_rows
-from martello_client.models import DatasetName, Numbers, PriceDailyColumnName, PriceDailyPage, PriceDailySortKey, Problem
+from martello_client.api.price_daily import (
+    aggregate_price_daily,
+    get_price_daily_row,
+    list_price_daily_rows,
+    query_price_daily,
+)
+from martello_client.models import (
+    DatasetName,
+    Estimate,
+    Numbers,
+    PriceDailyColumnName,
+    PriceDailyGroupKey,
+    PriceDailyGroupPage,
+    PriceDailyMeasure,
+    PriceDailyPage,
+    PriceDailyQuestion,
+    PriceDailySortKey,
+    Problem,
+)
 
 url, token = sys.argv[1:]
 client = AuthenticatedClient(base_url=url, token=token)
@@ -28,6 +45,26 @@ rows = [(row.symbol, row.date.isoformat(), row.close) for row in first.data + se
 exact = get_price_daily_row.sync(client=client, symbol="AAPL", date=datetime.date(2014, 12, 31), numbers=Numbers.STRING)
 refused = list_price_daily_rows.sync_detailed(client=client, limit=0)
 assert isinstance(refused.parsed, Problem), refused
+groups = aggregate_price_daily.sync(
+    client=client,
+    symbol_in="AAPL,MSFT",
+    group_by=[PriceDailyGroupKey.SYMBOL, PriceDailyGroupKey.DATE_YEAR],
+    measures=[PriceDailyMeasure.COUNT, PriceDailyMeasure.SUM_VOLUME, PriceDailyMeasure.AVG_CLOSE],
+    having="(date_year=2014-01-01)",
+    sort=["-avg(close)"],
+)
+assert isinstance(groups, PriceDailyGroupPage), groups
+asked = {
+    "filter": {"symbol": {"in": ["AAPL"]}, "or": [{"date": {"eq": "2014-12-31"}}, {"close": {"gt": 700}}]},
+    "select": ["date", "close"],
+    "limit": 1,
+    "sort": ["-date"],
+    "expand": {"profile": {"select": ["company_name"]}},
+}
+posted = query_price_daily.sync(client=client, body=PriceDailyQuestion.from_dict(asked))
+assert isinstance(posted, PriceDailyPage), posted
+cost = query_price_daily.sync(client=client, body=PriceDailyQuestion(dry_run=True))
+assert isinstance(cost, Estimate), cost
 dataset = get_dataset.sync(client=client, dataset=DatasetName.PRICE_DAILY).data
 print(
     json.dumps(
@@ -35,6 +72,9 @@ print(
             "rows": rows,
             "more": [first.page.has_more, second.page.has_more],
             "exact": exact.data.close,
+            "groups": [(group.symbol, group.date_year.isoformat(), group.count, group.sum_volume) for group in groups.data],
+            "posted": [row.to_dict() for row in posted.data],
+            "stopped_by": cost.data.stopped_by,
             "status": refused.status_code,
             "problem": [refused.parsed.type_, refused.parsed.status, refused.parsed.parameter],
             "dataset": [dataset.primary_key, dataset.point_in_time.known_at, dataset.sla.due, dataset.limits.rows_per_request],

@@ -4,8 +4,10 @@
 //! components, so that a generated client has one type for it.
 
 mod dataset;
+mod groups;
 mod operations;
 mod problems;
+mod questions;
 mod rows;
 mod schema;
 
@@ -40,6 +42,7 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(dataset::schemas(&views))
         .schemas_from_iter(rows::shared())
+        .schemas_from_iter(questions::shared())
         .schemas_from_iter(problems::schemas());
     for (name, response) in problems::responses() {
         components = components.response(name, response);
@@ -50,13 +53,19 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
     let mut tags = vec![TagBuilder::new().name("datasets").description(Some("What there is to ask.")).build()];
     for view in &views {
         let dataset = view.dataset();
-        let path = format!("/v1/datasets/{}/rows", dataset.name);
+        let of = |what: &str| format!("/v1/datasets/{}/{what}", dataset.name);
+        let path = of("rows");
         let key: String = view.primary_key().map(|column| format!("/{{{}}}", column.name)).collect();
         let about = operations::about(view, role);
         paths = paths
-            .path(&path, PathItem::new(HttpMethod::Get, operations::list_rows(view, &about)))
-            .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view)));
-        components = components.schemas_from_iter(rows::schemas(view));
+            .path(&path, PathItem::new(HttpMethod::Get, operations::list_rows(view, role, &about)))
+            .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view, role)))
+            .path(of("aggregate"), PathItem::new(HttpMethod::Get, operations::aggregate(view)))
+            .path(of("query"), PathItem::new(HttpMethod::Post, operations::post_query(view)));
+        components = components
+            .schemas_from_iter(rows::schemas(view, role))
+            .schemas_from_iter(groups::schemas(view))
+            .schemas_from_iter(questions::schemas(view, role));
         let title = format!("{}.", dataset.title.trim_end_matches('.'));
         tags.push(TagBuilder::new().name(dataset.name.as_str()).description(Some(title)).build());
     }

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle};
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type as JsonType};
 use utoipa::openapi::{ContentBuilder, Deprecated, HeaderBuilder, RefOr, Required, ResponseBuilder, Schema};
 
@@ -10,8 +11,9 @@ use serde_json::Value;
 use super::schema::{named, text};
 use super::{pascal, problems, rows};
 use crate::auth::Role;
-use crate::catalog::{Column, Operator};
+use crate::catalog::{Column, Operator, Type};
 use crate::plan::{LIMIT_DEFAULT, View};
+use crate::query::Bucket;
 
 pub(super) fn list_datasets() -> OperationBuilder {
     let operation = OperationBuilder::new()
@@ -51,14 +53,13 @@ pub(super) fn about(view: &View, role: &Role) -> String {
     about
 }
 
-pub(super) fn list_rows(view: &View, about: &str) -> OperationBuilder {
+pub(super) fn list_rows(view: &View, role: &Role, about: &str) -> OperationBuilder {
     let dataset = view.dataset();
     let mut operation = operation(view, "list", "Rows")
         .summary(Some(format!("Rows of {}, a page at a time", dataset.name)))
         .description(Some(about))
         .parameter(select(view));
-    let ordered = !rows::sortable(view).is_empty();
-    if ordered {
+    if !rows::sortable(view).is_empty() {
         operation = operation.parameter(list_of(
             "sort",
             "Keys of the order, the first first; a minus puts the greatest first. Null sorts greatest, unless \
@@ -66,47 +67,15 @@ pub(super) fn list_rows(view: &View, about: &str) -> OperationBuilder {
             named(&rows::name(view, "SortKey")),
         ));
     }
-    if dataset.time.is_some() && ordered {
-        operation = operation.parameter(list_of(
-            "latest_by",
-            "Of the rows that are left after the filters, only the newest for each value of these columns.",
-            named(&rows::name(view, "OrderedColumn")),
-        ));
-    }
-    if dataset.point_in_time.is_some() {
-        operation = operation.parameter(query(
-            "as_of",
-            "Only what was known then, and of each fact its newest revision then: a date (its end is meant) or a \
-             timestamp with an offset.",
-            text().examples(["2010-03-31", "2010-03-31T12:00:00Z"]),
-        ));
-    }
-    let limit = ObjectBuilder::new()
-        .schema_type(JsonType::Integer)
-        .minimum(Some(1))
-        .maximum(Some(view.rows_per_request()))
-        .default(Some(LIMIT_DEFAULT.min(view.rows_per_request()).into()));
-    operation = operation
-        .parameter(query("limit", "Rows of a page at most: the page's size, never a cut of the whole.", limit))
-        .parameter(query(
-            "cursor",
-            "Where the page before ended: its `page.next_cursor`. All but `select` and `limit` must be as it was.",
-            text(),
-        ));
-    for parameter in representation() {
-        operation = operation.parameter(parameter);
-    }
-    for column in view.columns() {
-        for operator in &column.filter {
-            operation = operation.parameter(filter(column, *operator));
-        }
-    }
+    let expand = expand(view, role);
+    let parameters = expand.into_iter().chain(asked(view)).chain(representation()).chain(filters(view));
+    operation = parameters.fold(operation, OperationBuilder::parameter);
     let page = rows_answer(view, "A page of rows.", "Page");
     let page = page.header("Link", header("The next page, as rel=\"next\" (RFC 8288), where there is one."));
     problems::with(operation.response("200", page), problems::ANY.into_iter().chain(problems::OF_ROWS))
 }
 
-pub(super) fn get_row(view: &View) -> OperationBuilder {
+pub(super) fn get_row(view: &View, role: &Role) -> OperationBuilder {
     let dataset = view.dataset();
     let key: Vec<&str> = view.primary_key().map(|column| column.name.as_str()).collect();
     let mut operation = operation(view, "get", "Row")
@@ -115,12 +84,165 @@ pub(super) fn get_row(view: &View) -> OperationBuilder {
     for column in view.primary_key() {
         operation = operation.parameter(path(column.name.as_str(), &column.description, rows::literal(column)));
     }
-    operation = operation.parameter(select(view));
-    for parameter in representation() {
-        operation = operation.parameter(parameter);
-    }
+    let parameters = [select(view)].into_iter().chain(expand(view, role)).chain(known(view)).chain([zone()]);
+    operation = parameters.chain(representation()).fold(operation, OperationBuilder::parameter);
     let row = rows_answer(view, "The row.", "Item");
     problems::with(operation.response("200", row), problems::ANY.into_iter().chain(problems::OF_ROWS))
+}
+
+pub(super) fn aggregate(view: &View) -> OperationBuilder {
+    let dataset = view.dataset();
+    let mut operation = operation(view, "aggregate", "")
+        .summary(Some(format!("Groups of rows of {}, a page at a time", dataset.name)))
+        .description(Some(
+            "What makes a group, and what is measured in it; without `group_by`, all rows are one group. An answer calls \
+             a measure by its function and column, and an interval by its column and name: `avg_close`, `date_month`.",
+        ));
+    let ordered = !rows::sortable(view).is_empty();
+    if ordered {
+        let key = named(&rows::name(view, "GroupKey"));
+        let about = "What makes a group: columns, and intervals of dates and timestamps, told by their first day.";
+        operation = operation.parameter(list_of("group_by", about, key));
+    }
+    let measure = named(&rows::name(view, "Measure"));
+    operation = operation.parameter(list_of("measures", "What is measured in each group.", measure)).parameter(query(
+        "having",
+        "Conditions on groups, every one of which must hold, in parentheses: of measures and groups, as they are asked \
+         for or by their names in the answer.",
+        text().examples(["(count().gte=1)", "(or(count().gt=1,count().lt=5))"]),
+    ));
+    if view.bars().is_some() {
+        let codes = ObjectBuilder::new().schema_type(JsonType::String).enum_values(Some(Bucket::ALL.map(Bucket::code)));
+        let about = "Bars of a longer interval: first open, greatest high, least low, last close, summed volume.";
+        operation = operation.parameter(query("resample", about, codes));
+    }
+    operation = operation.parameter(list_of(
+        "sort",
+        "Keys of the order: measures and groups, as they are asked for or by their names in the answer; a minus puts the \
+         greatest first.",
+        text().examples(["-count()"]),
+    ));
+    operation = asked(view).chain(representation()).chain(filters(view)).fold(operation, OperationBuilder::parameter);
+    let page = rows_answer(view, "A page of groups.", "GroupPage");
+    let page = page.header("Link", header("The next page, as rel=\"next\" (RFC 8288), where there is one."));
+    problems::with(operation.response("200", page), problems::ANY.into_iter().chain(problems::OF_ROWS))
+}
+
+pub(super) fn post_query(view: &View) -> OperationBuilder {
+    let content = ContentBuilder::new().schema(Some(named(&rows::name(view, "Question")))).build();
+    let body = RequestBodyBuilder::new()
+        .description(Some("The question. Its parts are the parameters of the other operations, and mean the same."))
+        .content("application/json", content)
+        .required(Some(Required::True));
+    let operation = operation(view, "query", "")
+        .summary(Some(format!("Asks {} a question that stands in the body", view.dataset().name)))
+        .description(Some(
+            "For questions that are too long for a URL, and for those that ask for something other than rows: groups, \
+             what an answer would cost (`dry_run`), and how it would be given (`explain`). Every URL of rows and groups \
+             takes `dry_run` and `explain` as well.",
+        ))
+        .request_body(Some(body.build()));
+    let statuses = problems::ANY.into_iter().chain(problems::OF_ROWS).chain([StatusCode::UNSUPPORTED_MEDIA_TYPE]);
+    problems::with(operation.response("200", rows_answer(view, "The answer.", "Answer")), statuses)
+}
+
+/// What every question may have: revisions, the newest rows, words, trees, pages, counts, a zone.
+fn asked(view: &View) -> impl Iterator<Item = ParameterBuilder> {
+    let mut parameters = Vec::new();
+    if view.dataset().time.is_some() && !rows::sortable(view).is_empty() {
+        parameters.push(list_of(
+            "latest_by",
+            "Of the rows that are left after the filters, only the newest for each value of these columns.",
+            named(&rows::name(view, "OrderedColumn")),
+        ));
+    }
+    parameters.extend(known(view));
+    if view.columns().any(|column| column.searchable) {
+        let about = "Rows that have all of these words in one searchable column. Words are runs of letters and digits; \
+                     the case of ASCII letters does not matter.";
+        parameters.push(query("search", about, text().examples(["annual report"])));
+    }
+    let limit = ObjectBuilder::new()
+        .schema_type(JsonType::Integer)
+        .minimum(Some(1))
+        .maximum(Some(view.rows_per_request()))
+        .default(Some(LIMIT_DEFAULT.min(view.rows_per_request()).into()));
+    parameters.extend([
+        query("limit", "Rows of a page at most: the page's size, never a cut of the whole.", limit),
+        query(
+            "cursor",
+            "Where the page before ended: its `page.next_cursor`. All but `select`, `expand`, `count` and `limit` must be \
+             as it was.",
+            text(),
+        ),
+        query("count", "Whether to count all rows, not only those of the page.", named("CountMode")),
+        zone(),
+    ]);
+    parameters.into_iter()
+}
+
+/// What was known when.
+fn known(view: &View) -> impl Iterator<Item = ParameterBuilder> {
+    let as_of = || {
+        query(
+            "as_of",
+            "Only what was known then, and of each fact its newest revision then: a date (its end is meant) or a \
+             timestamp with an offset.",
+            text().examples(["2015-03-31", "2015-03-31T12:00:00Z"]),
+        )
+    };
+    let revision = || query("revision", "Which of the revisions of a fact.", named("Revision"));
+    view.dataset().point_in_time.iter().flat_map(move |_| [as_of(), revision()])
+}
+
+fn zone() -> ParameterBuilder {
+    let about = "The IANA time zone of timestamps in the answer and of the days of groups; UTC without it.";
+    query("tz", about, text().examples(["America/New_York"]))
+}
+
+/// Related rows, where there are relations.
+fn expand(view: &View, role: &Role) -> Option<ParameterBuilder> {
+    let names: Vec<&str> = view.relations(role).map(|relation| relation.name.as_str()).collect();
+    let (first, ..) = names.split_first()?;
+    let about = format!(
+        "Rows of other datasets that come with each row: {}. In parentheses stand their columns, and for relations to \
+         many `limit=` for each row, `sort=`, conditions, and `expand=` again.",
+        names.join(", ")
+    );
+    Some(query("expand", &about, text().examples([*first])))
+}
+
+/// Trees of conditions, then each column by each operator that its contract offers.
+fn filters(view: &View) -> impl Iterator<Item = ParameterBuilder> {
+    let example = tree_example(view);
+    let tree = |name: &str, about: &str| {
+        let about = format!(
+            "{about} In parentheses, parted by commas: `column.operator=value`, `or(…)`, `and(…)`, and `not.` before any."
+        );
+        query(name, &about, text().examples(example.clone()))
+    };
+    let trees = [
+        tree("or", "At least one of these conditions holds."),
+        tree("and", "Every one of these conditions holds."),
+        tree("not.or", "None of these conditions holds."),
+        tree("not.and", "Not every one of these conditions holds."),
+    ];
+    let columns: Vec<ParameterBuilder> = (view.columns())
+        .flat_map(|column| column.filter.iter().map(move |operator| filter(column, *operator)))
+        .collect();
+    trees.into_iter().chain(columns)
+}
+
+/// A tree of one condition that the dataset can answer.
+fn tree_example(view: &View) -> Option<String> {
+    let text = |column: &Column| match (&column.example, column.data_type) {
+        (Some(Value::String(text)), Type::String | Type::Date | Type::Timestamp) => {
+            Some(format!("({}=\"{}\")", column.name, text.replace('"', "\"\"")))
+        }
+        (Some(Value::Number(number)), _) => Some(format!("({}={number})", column.name)),
+        _ => None,
+    };
+    view.columns().filter(|column| column.filter.contains(&Operator::Eq)).find_map(text)
 }
 
 /// An operation on rows: `listPriceDailyRows`.

@@ -10,12 +10,13 @@ use super::schema::{Named, components, count, described, named, object, text};
 use crate::http::problem;
 
 /// The statuses that have a response of their own; [`OTHER`] speaks for the rest.
-const STATUSES: [StatusCode; 8] = [
+const STATUSES: [StatusCode; 9] = [
     StatusCode::BAD_REQUEST,
     StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::NOT_ACCEPTABLE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::GATEWAY_TIMEOUT,

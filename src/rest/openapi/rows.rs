@@ -8,11 +8,14 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::pascal;
 use super::schema::{
-    Named, components, count, date, described, flag, instant, list, named, nullable, object, text, word, word_called,
+    Named, components, count, date, described, flag, instant, list, named, nullable, object, optional, text, word,
+    word_called,
 };
-use crate::catalog::{Column, Type};
+use crate::auth::Role;
+use crate::catalog::{Column, RelationKind, Type};
 use crate::encode::MediaType;
 use crate::plan::View;
+use crate::query::{Count, Revision};
 
 /// Schemas that every page and every question share.
 pub(super) fn shared() -> Vec<Named> {
@@ -25,6 +28,14 @@ pub(super) fn shared() -> Vec<Named> {
             ("next_cursor", nullable("The cursor of the next page; null on the last.").into()),
         ],
     );
+    let total = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([JsonType::Integer, JsonType::Null]))
+        .description(Some("Rows of all pages, where `count` asked for their number and it is known."));
+    let status = described(
+        "What `total_count` is: `exact`, `estimated`, or why it is null, `budget` where the time for counting ran out and \
+         `unavailable` where the source did not count.",
+    );
+    let page = page.property("total_count", total).property("count_status", status);
     let meta = object(
         "What the rows are from.",
         [
@@ -34,6 +45,7 @@ pub(super) fn shared() -> Vec<Named> {
             ("data_through", nullable("The date or timestamp up to which its data reaches.").into()),
         ],
     );
+    let meta = meta.property("tz", described("The time zone of timestamps, where `tz` asked for one."));
     let formats = MediaType::ALL.map(MediaType::format);
     let format = described("A format of answers.").enum_values(Some(formats)).default(Some("json".into()));
     let numbers = described(
@@ -41,7 +53,21 @@ pub(super) fn shared() -> Vec<Named> {
          that would round them.",
     );
     let numbers = numbers.enum_values(Some(["exact", "string"])).default(Some("exact".into()));
-    components([("PageInfo", page), ("Meta", meta), ("Format", format), ("Numbers", numbers)])
+    let revision = described(
+        "Which of the revisions of a fact: the one that was known `first`, the `latest`, or `all`, the default without \
+         `as_of`.",
+    );
+    let revision = revision.enum_values(Some(Revision::ALL.map(|(name, _)| name)));
+    let count = described("Whether all rows are counted, not only those of the page.");
+    let count = count.enum_values(Some(Count::ALL.map(|(name, _)| name))).default(Some("none".into()));
+    components([
+        ("PageInfo", page),
+        ("Meta", meta),
+        ("Format", format),
+        ("Numbers", numbers),
+        ("Revision", revision),
+        ("CountMode", count),
+    ])
 }
 
 /// The name of a schema of a dataset.
@@ -55,12 +81,20 @@ pub(super) fn sortable(view: &View) -> Vec<&Column> {
 }
 
 /// Row, page and item of a dataset, and what select, sort and `latest_by` may name.
-pub(super) fn schemas(view: &View) -> Vec<Named> {
+pub(super) fn schemas(view: &View, role: &Role) -> Vec<Named> {
     let title = view.dataset().title.trim_end_matches('.');
     // No column is required: select leaves out what it does not name.
     let about = format!("A row of: {title}. Every column that you may see, or those that `select` names.");
     let row = view.columns().fold(ObjectBuilder::new().description(Some(about)), |row, column| {
         row.property(column.name.as_str(), value(column))
+    });
+    let row = view.relations(role).fold(row, |row, relation| {
+        let related = format!("{}Row", pascal(relation.dataset.as_str()));
+        let about = format!("{} Only where `expand` names it.", relation.description);
+        match relation.kind {
+            RelationKind::One => row.property(relation.name.as_str(), optional(&related, &about)),
+            RelationKind::Many => row.property(relation.name.as_str(), list(&about, named(&related))),
+        }
     });
     let reference = || named(&name(view, "Row"));
     let page = object(
@@ -118,21 +152,26 @@ fn value(column: &Column) -> RefOr<Schema> {
         description = format!("{} Unit: {unit}.", description.trim_end());
     }
     let example = column.example.clone().map(|example| exampled(column.data_type, example));
-    if column.data_type == Type::Json {
+    typed(column.data_type, column.nullable, description, example)
+}
+
+/// Values of a type.
+pub(super) fn typed(data_type: Type, nullable: bool, description: String, example: Option<Value>) -> RefOr<Schema> {
+    if data_type == Type::Json {
         let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(description));
         return any.examples(example).into();
     }
     let nulls = |mut types: Vec<JsonType>| {
-        if column.nullable {
+        if nullable {
             types.push(JsonType::Null);
         }
         one_or_many(types)
     };
-    if column.data_type == Type::StringList {
+    if data_type == Type::StringList {
         let list = ArrayBuilder::new().schema_type(nulls(vec![JsonType::Array])).items(text());
         return Schema::Array(list.description(Some(description)).examples(example).build()).into();
     }
-    let (types, format) = json_type(column.data_type);
+    let (types, format) = json_type(data_type);
     ObjectBuilder::new()
         .schema_type(nulls(types))
         .format(format)
@@ -141,7 +180,7 @@ fn value(column: &Column) -> RefOr<Schema> {
         .into()
 }
 
-fn one_or_many(types: Vec<JsonType>) -> SchemaType {
+pub(super) fn one_or_many(types: Vec<JsonType>) -> SchemaType {
     match types.as_slice() {
         [one] => SchemaType::Type(one.clone()),
         _ => SchemaType::Array(types),
@@ -158,7 +197,7 @@ fn exampled(data_type: Type, example: Value) -> Value {
     }
 }
 
-fn json_type(data_type: Type) -> (Vec<JsonType>, Option<SchemaFormat>) {
+pub(super) fn json_type(data_type: Type) -> (Vec<JsonType>, Option<SchemaFormat>) {
     let known = |format| Some(SchemaFormat::KnownFormat(format));
     match data_type {
         Type::Bool => (vec![JsonType::Boolean], None),
