@@ -78,6 +78,12 @@ impl Dataset {
     pub fn column(&self, name: &str) -> Option<ColumnIndex> {
         self.by_name.get(name).copied()
     }
+
+    /// Whether `search` reads any of its columns.
+    #[must_use]
+    pub fn is_searchable(&self) -> bool {
+        self.columns.iter().any(|column| column.searchable)
+    }
 }
 
 /// Which end of an order comes first.

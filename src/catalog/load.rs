@@ -19,6 +19,9 @@ const COLUMNS_MAX: usize = 512;
 /// A measure's name is its function's, an underscore and the column's, and must be a name itself.
 const AGGREGATED_BYTES_MAX: usize = NAME_BYTES_MAX - "count_distinct_".len();
 
+/// What a source may put behind the name of a relation to call its table of words; what that is made of has more behind.
+const WORDS: &str = "__search";
+
 /// Reads `datasets/*.yaml` under the folder.
 ///
 /// # Errors
@@ -85,6 +88,15 @@ pub fn compile(texts: &[(PathBuf, String)]) -> Result<Catalog, Error> {
 /// Judges what one contract says of others.
 fn references(datasets: &BTreeMap<Name, Arc<Dataset>>, contract: &Contract, mut checked: Checked<'_>) -> Vec<Fault> {
     let this = &datasets[contract.name.value.as_str()];
+    let words_of = datasets.values().find(|other| {
+        let behind = this.relation.table.as_str().strip_prefix(other.relation.table.as_str());
+        other.source == this.source && other.is_searchable() && behind.is_some_and(|behind| behind.starts_with(WORDS))
+    });
+    if let Some(other) = words_of {
+        let place = contract.source.relation.referenced;
+        checked
+            .at(place, format_args!("{} may be where {} keeps its words: expected another", this.relation, other.name));
+    }
     let known = || datasets.keys().map(Name::as_str).collect::<Vec<_>>().join(", ");
     let named = contract.lineage.derived_from.iter();
     let named = named.chain(contract.deprecation.iter().filter_map(|form| form.replacement.as_ref()));
@@ -210,10 +222,6 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
     });
     let source = scope.checked.parse(&contract.source.name);
     let relation: Option<Relation> = scope.checked.parse(&contract.source.relation);
-    if relation.as_ref().is_some_and(|relation| relation.table.as_str().ends_with("__search")) {
-        let place = contract.source.relation.referenced;
-        scope.checked.at(place, "a name that ends in __search is a table of words: expected another");
-    }
 
     Some(Dataset {
         name: name?,

@@ -55,6 +55,12 @@ pub enum LoadError {
         /// The contract's type.
         contract: String,
     },
+    /// The table of words would take the place of somebody's own.
+    #[error("make the table of words {table}: another table has that name")]
+    Taken {
+        /// Its name.
+        table: String,
+    },
     /// A value is no JSON.
     #[error("read row {row} of column {column} as JSON")]
     Json {
@@ -202,8 +208,13 @@ impl<'c> Loader<'c> {
             rows += batch.num_rows() as u64;
             loaded(rows);
         }
-        for statement in search_table(dataset) {
-            transaction.execute(AssertSqlSafe(statement)).await.map_err(failed("fill the table of words"))?;
+        if let Some(words) = Words::of(dataset) {
+            if words.is_taken(&mut transaction).await.map_err(failed("look for the table of words"))? {
+                return Err(LoadError::Taken { table: words.table });
+            }
+            for statement in words.statements(dataset) {
+                transaction.execute(AssertSqlSafe(statement)).await.map_err(failed("fill the table of words"))?;
+            }
         }
         transaction.commit().await.map_err(failed("commit"))?;
         connection.execute("ANALYZE").await.map_err(failed("analyze the table"))?;
@@ -251,27 +262,46 @@ fn create_table(dataset: &Dataset) -> Result<String, LoadError> {
     Ok(text)
 }
 
-/// What makes the table of words anew from the relation, where the contract has a searchable column: each row's key
-/// beside its texts. FTS5's `ascii` tokenizer keeps the one rule that every source can keep: words are runs of ASCII
-/// letters, digits and all that is beyond ASCII.
-fn search_table(dataset: &Dataset) -> Vec<String> {
-    let searchable: Vec<&Column> = dataset.columns.iter().filter(|column| column.searchable).collect();
-    if searchable.is_empty() {
-        return Vec::new();
+/// The table of words beside a relation: each row's key with its searchable texts. FTS5's `ascii` tokenizer keeps the one
+/// rule that every source can keep: words are runs of ASCII letters, digits and all that is beyond ASCII.
+struct Words<'d> {
+    table: String,
+    searchable: Vec<&'d Column>,
+    /// Columns of the key that are not searchable themselves.
+    keys: Vec<&'d Column>,
+}
+
+impl<'d> Words<'d> {
+    /// `None` when the contract has nothing to search in.
+    fn of(dataset: &'d Dataset) -> Option<Self> {
+        let searchable: Vec<&Column> = dataset.columns.iter().filter(|column| column.searchable).collect();
+        let keys = dataset.primary_key.iter().map(|index| &dataset.columns[*index]);
+        let keys = keys.filter(|key| !key.searchable).collect();
+        let table = format!("{}{SEARCH_TABLE}", dataset.relation.table);
+        (!searchable.is_empty()).then_some(Self { table, searchable, keys })
     }
-    let table = format!("\"{}{SEARCH_TABLE}\"", dataset.relation.table);
-    let keys = dataset.primary_key.iter().map(|index| &dataset.columns[*index]).filter(|key| !key.searchable);
-    let keys: Vec<&Column> = keys.collect();
-    let quoted = |columns: &[&Column], behind: &str| {
-        columns.iter().map(|column| format!("\"{}\"{behind}", column.name)).collect::<Vec<_>>()
-    };
-    let columns = [quoted(&searchable, ""), quoted(&keys, "")].concat().join(", ");
-    let declared = [quoted(&searchable, ""), quoted(&keys, " UNINDEXED")].concat().join(", ");
-    vec![
-        format!("DROP TABLE IF EXISTS {table}"),
-        format!("CREATE VIRTUAL TABLE {table} USING fts5({declared}, tokenize = 'ascii')"),
-        format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {}", quoted_relation(dataset)),
-    ]
+
+    /// Whether a table that is none of words has the name: it is somebody's, and to be left alone.
+    async fn is_taken(&self, connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+        const TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema
+          WHERE name = ?1 AND sql NOT LIKE 'CREATE VIRTUAL TABLE % USING fts5(%')";
+        sqlx::query_scalar(TAKEN).bind(&self.table).fetch_one(connection).await
+    }
+
+    /// They make the table anew from the relation, so that it holds what the relation holds, whatever was there.
+    fn statements(&self, dataset: &Dataset) -> [String; 3] {
+        let table = &self.table;
+        let quoted = |columns: &[&Column], behind: &str| {
+            columns.iter().map(|column| format!("\"{}\"{behind}", column.name)).collect::<Vec<_>>()
+        };
+        let columns = [quoted(&self.searchable, ""), quoted(&self.keys, "")].concat().join(", ");
+        let declared = [quoted(&self.searchable, ""), quoted(&self.keys, " UNINDEXED")].concat().join(", ");
+        [
+            format!("DROP TABLE IF EXISTS \"{table}\""),
+            format!("CREATE VIRTUAL TABLE \"{table}\" USING fts5({declared}, tokenize = 'ascii')"),
+            format!("INSERT INTO \"{table}\" ({columns}) SELECT {columns} FROM {}", quoted_relation(dataset)),
+        ]
+    }
 }
 
 fn insert(dataset: &Dataset, relation: &str, rows: usize) -> String {

@@ -151,22 +151,41 @@ impl Source for Sqlite {
                     _ => {}
                 }
             }
-            let searchable = dataset.columns.iter().any(|column| column.searchable);
-            if searchable && self.search_columns(dataset).await?.is_empty() {
-                let found = format!("no table {}{SEARCH_TABLE}: load the dataset again", dataset.relation.table);
-                mismatches.push(mismatch(None, "a searchable column".into(), found));
-            }
+            mismatches.extend(self.search_mismatches(dataset).await?);
             Ok(mismatches)
         })
     }
 }
 
 impl Sqlite {
-    /// The columns of the table of words beside a relation.
-    async fn search_columns(&self, dataset: &Dataset) -> Result<Vec<SqliteRow>, Error> {
+    /// Where the table of words beside the relation is not as a load makes it.
+    async fn search_mismatches(&self, dataset: &Dataset) -> Result<Vec<Mismatch>, Error> {
+        let searchable: Vec<&Column> = dataset.columns.iter().filter(|column| column.searchable).collect();
+        if searchable.is_empty() {
+            return Ok(Vec::new());
+        }
         let table = format!("{}{SEARCH_TABLE}", dataset.relation.table);
-        let columns = sqlx::query("SELECT name FROM pragma_table_info(?1)").bind(table);
-        columns.fetch_all(&self.pool).await.map_err(statement_error)
+        let live = sqlx::query_scalar("SELECT name FROM pragma_table_info(?1)").bind(&table);
+        let live: Vec<String> = live.fetch_all(&self.pool).await.map_err(statement_error)?;
+        let mismatch = |column: Option<&Column>, contract: &str, found: &str| Mismatch {
+            dataset: dataset.name.to_string(),
+            column: column.map(|column| column.name.to_string()),
+            contract: contract.to_owned(),
+            relation: table.clone(),
+            found: format!("{found}: load the dataset again"),
+        };
+        if live.is_empty() {
+            return Ok(vec![mismatch(None, "a table of words", "none of that name")]);
+        }
+        let keys = dataset.primary_key.iter().map(|index| &dataset.columns[*index]).filter(|key| !key.searchable);
+        let needed = searchable.into_iter().chain(keys);
+        let lacking = needed.filter(|column| !live.iter().any(|name| name == column.name.as_str()));
+        Ok(lacking
+            .map(|column| {
+                let contract = if column.searchable { "searchable" } else { "the key of what is searchable" };
+                mismatch(Some(column), contract, "no such column")
+            })
+            .collect())
     }
 }
 

@@ -63,6 +63,7 @@ fn the_catalog_in_the_repository_is_in_order() {
 fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
     const PRICES: &str = "datasets/price_daily.yaml";
     const ACCESS: &str = "access.yaml";
+    const LONG: &str = "  - name: ex_dividend_of_the_session_in_dollars_for_every_share";
     // File, what stands there, what is put in its place, lines further down, the key, and what is said of it.
     let cases = [
         (PRICES, "owner: m", "ownr: m", 0, "ownr", "unknown field `ownr`, expected one of name, family"),
@@ -120,6 +121,28 @@ fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
         ),
         (PRICES, "  - name: volume", "  - name: Volume", 0, "name", "expected a lower-case letter, then at most 62"),
         (PRICES, "  - name: volume", "  - name: close", 0, "name", "a second column close"),
+        (
+            PRICES,
+            "    type: date\n",
+            "    type: date\n    searchable: true\n",
+            1,
+            "searchable",
+            "date is date: only a string is searchable",
+        ),
+        (
+            "datasets/technical_daily.yaml",
+            "  relation: technical_daily",
+            "  relation: news__search_data",
+            0,
+            "relation",
+            "news__search_data may be where news keeps its words: expected another",
+        ),
+        (PRICES, "time: date\n", "", 4, "open", "bars need a time column: the contract names none"),
+        (PRICES, "close: close", "close: last", 0, "close", "no column \"last\": expected one of symbol, date, open"),
+        (PRICES, "volume: volume}", "volume: date}", 0, "volume", "\"date\" must allow aggregate sum"),
+        (PRICES, "{open: open, ", "{", 0, "bars", "missing field `open`"),
+        (PRICES, "volume: volume}", "vwap: volume}", 0, "vwap", "unknown field `vwap`, expected one of open, high"),
+        (PRICES, "  - name: ex_dividend", LONG, 0, "name", "is aggregated: expected a name of at most 48 bytes"),
         (
             PRICES,
             "name: price_daily\n",
