@@ -1,0 +1,1 @@
+//! Cases that random questions may miss, one test each.
