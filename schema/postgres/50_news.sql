@@ -14,6 +14,8 @@ CREATE TABLE news (
 
 -- The default order.
 CREATE INDEX news_published_idx ON news (published_at DESC, news_id);
+-- Words of headlines: runs of ASCII letters, digits and all that is beyond ASCII. A search asks for this very expression.
+CREATE INDEX news_headline_words_idx ON news USING gin (array_to_tsvector(array_remove(string_to_array(regexp_replace(lower(headline COLLATE "C"), '[\x01-\x2f\x3a-\x60\x7b-\x7f]+', ' ', 'g'), ' '), '')));
 -- The news of a symbol: symbols @> ARRAY['AAPL'].
 CREATE INDEX news_symbols_idx ON news USING gin (symbols);
 

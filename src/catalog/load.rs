@@ -11,7 +11,7 @@ use super::dataset::{
     Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Lineage, PointInTime, RelationKind, Relationship,
 };
 use super::yaml::{Checked, Fault};
-use super::{Catalog, Error, Function, NAME_BYTES_MAX, Name, RESERVED, Type};
+use super::{Catalog, Error, Function, NAME_BYTES_MAX, Name, RESERVED, Relation, Type};
 
 /// More columns than any mart should have; a bound on everything that is per column.
 const COLUMNS_MAX: usize = 512;
@@ -209,7 +209,11 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
         Some(Deprecation { since, sunset, replacement })
     });
     let source = scope.checked.parse(&contract.source.name);
-    let relation = scope.checked.parse(&contract.source.relation);
+    let relation: Option<Relation> = scope.checked.parse(&contract.source.relation);
+    if relation.as_ref().is_some_and(|relation| relation.table.as_str().ends_with("__search")) {
+        let place = contract.source.relation.referenced;
+        scope.checked.at(place, "a name that ends in __search is a table of words: expected another");
+    }
 
     Some(Dataset {
         name: name?,

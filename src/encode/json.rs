@@ -6,8 +6,11 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
     RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use jiff::tz::TimeZone;
 
+use super::text::write_local;
 use super::{Error, write_date, write_decimal, write_timestamp};
 
 /// How numbers that a double cannot hold are written.
@@ -20,11 +23,20 @@ pub enum Numbers {
     Text,
 }
 
+/// How values are written.
+#[derive(Clone, Debug, Default)]
+pub struct Style {
+    /// Numbers that a double cannot hold.
+    pub numbers: Numbers,
+    /// The zone of timestamps; UTC without it.
+    pub zone: Option<TimeZone>,
+}
+
 /// A page: `{"data":[…],"page":…,"meta":…}`. `page` and `meta` are JSON texts.
 ///
 /// # Errors
 /// When a column is of a type that no contract has.
-pub fn page(batches: &[RecordBatch], numbers: Numbers, page: &str, meta: &str) -> Result<Vec<u8>, Error> {
+pub fn page(batches: &[RecordBatch], style: &Style, page: &str, meta: &str) -> Result<Vec<u8>, Error> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let columns = batches.first().map_or(0, RecordBatch::num_columns);
     // About what a row of prices takes; growing doubles it at worst.
@@ -32,7 +44,7 @@ pub fn page(batches: &[RecordBatch], numbers: Numbers, page: &str, meta: &str) -
     out.extend_from_slice(b"{\"data\":[");
     let mut first = true;
     for batch in batches {
-        let cells = cells(batch, numbers)?;
+        let cells = cells(batch.schema_ref().fields(), batch.columns(), style)?;
         for row in 0..batch.num_rows() {
             if !std::mem::take(&mut first) {
                 out.push(b',');
@@ -52,9 +64,9 @@ pub fn page(batches: &[RecordBatch], numbers: Numbers, page: &str, meta: &str) -
 ///
 /// # Errors
 /// When a column is of a type that no contract has.
-pub fn one(batch: &RecordBatch, numbers: Numbers, meta: &str) -> Result<Vec<u8>, Error> {
+pub fn one(batch: &RecordBatch, style: &Style, meta: &str) -> Result<Vec<u8>, Error> {
     let mut out = b"{\"data\":".to_vec();
-    write_row(&cells(batch, numbers)?, 0, &mut out);
+    write_row(&cells(batch.schema_ref().fields(), batch.columns(), style)?, 0, &mut out);
     out.extend_from_slice(b",\"meta\":");
     out.extend_from_slice(meta.as_bytes());
     out.push(b'}');
@@ -78,16 +90,19 @@ enum Values<'b> {
     Text(&'b StringArray),
     Json(&'b StringArray),
     Date(&'b Date32Array),
-    Timestamp(&'b TimestampMicrosecondArray),
+    Timestamp(&'b TimestampMicrosecondArray, Option<&'b TimeZone>),
     List(&'b ListArray),
+    /// A related row.
+    Row(Vec<Cells<'b>>),
+    /// Related rows: where those of each row begin, and the rows of all.
+    Rows(&'b OffsetBuffer<i32>, Vec<Cells<'b>>),
 }
 
-fn cells(batch: &RecordBatch, numbers: Numbers) -> Result<Vec<Cells<'_>>, Error> {
-    let schema = batch.schema_ref();
-    schema.fields().iter().zip(batch.columns()).map(|(field, array)| cell(field, array, numbers)).collect()
+fn cells<'b>(fields: &Fields, columns: &'b [ArrayRef], style: &'b Style) -> Result<Vec<Cells<'b>>, Error> {
+    fields.iter().zip(columns).map(|(field, array)| cell(field, array, style)).collect()
 }
 
-fn cell<'b>(field: &Field, array: &'b ArrayRef, numbers: Numbers) -> Result<Cells<'b>, Error> {
+fn cell<'b>(field: &Field, array: &'b ArrayRef, style: &'b Style) -> Result<Cells<'b>, Error> {
     let values = match field.data_type() {
         DataType::Boolean => Values::Bool(array.as_boolean()),
         DataType::Int32 => Values::Int32(array.as_primitive::<Int32Type>()),
@@ -98,7 +113,12 @@ fn cell<'b>(field: &Field, array: &'b ArrayRef, numbers: Numbers) -> Result<Cell
         DataType::Utf8 => Values::Text(array.as_string()),
         DataType::Date32 => Values::Date(array.as_primitive::<Date32Type>()),
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>())
+            Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>(), style.zone.as_ref())
+        }
+        DataType::Struct(fields) => Values::Row(cells(fields, array.as_struct().columns(), style)?),
+        DataType::List(item) if let DataType::Struct(fields) = item.data_type() => {
+            let list = array.as_list::<i32>();
+            Values::Rows(list.offsets(), cells(fields, list.values().as_struct().columns(), style)?)
         }
         DataType::List(item) if *item.data_type() == DataType::Utf8 => Values::List(array.as_list()),
         other => return Err(Error::Type(other.clone())),
@@ -106,7 +126,7 @@ fn cell<'b>(field: &Field, array: &'b ArrayRef, numbers: Numbers) -> Result<Cell
     let mut key = Vec::with_capacity(field.name().len() + 3);
     write_text(field.name(), &mut key);
     key.push(b':');
-    let quoted = numbers == Numbers::Text && matches!(values, Values::Int64(_) | Values::Decimal(..));
+    let quoted = style.numbers == Numbers::Text && matches!(values, Values::Int64(_) | Values::Decimal(..));
     Ok(Cells { key, array, values, quoted })
 }
 
@@ -147,10 +167,26 @@ impl Values<'_> {
                 write_date(array.value(row), out);
                 out.push(b'"');
             }
-            Self::Timestamp(array) => {
+            Self::Timestamp(array, zone) => {
                 out.push(b'"');
-                write_timestamp(array.value(row), out);
+                match zone {
+                    None => write_timestamp(array.value(row), out),
+                    Some(zone) => write_local(array.value(row), zone, out),
+                }
                 out.push(b'"');
+            }
+            Self::Row(cells) => write_row(cells, row, out),
+            Self::Rows(offsets, cells) => {
+                // Offsets of a list go up, and none is negative.
+                let bound = |place: usize| usize::try_from(offsets[place]).unwrap_or_default();
+                out.push(b'[');
+                for (place, row) in (bound(row)..bound(row + 1)).enumerate() {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    write_row(cells, row, out);
+                }
+                out.push(b']');
             }
             Self::List(array) => {
                 out.push(b'[');
@@ -239,8 +275,9 @@ mod tests {
             Decimal128Array::from(vec![10_i128.pow(38) - 1, -5]).with_precision_and_scale(38, 2).expect("a type");
         let decimal: ArrayRef = Arc::new(decimal);
         let batch = RecordBatch::try_from_iter([("i", int), ("d", decimal)]).expect("a batch");
-        let exact = page(std::slice::from_ref(&batch), Numbers::Exact, "1", "2").expect("a page");
-        let text = page(&[batch], Numbers::Text, "1", "2").expect("a page");
+        let exact = page(std::slice::from_ref(&batch), &Style::default(), "1", "2").expect("a page");
+        let style = Style { numbers: Numbers::Text, zone: None };
+        let text = page(&[batch], &style, "1", "2").expect("a page");
         let widest = format!("{}.99", "9".repeat(36));
         assert_eq!(
             String::from_utf8(exact).expect("UTF-8"),

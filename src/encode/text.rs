@@ -1,5 +1,8 @@
 //! The text forms of values, the same in every format: fixed, so that equal rows have equal bytes.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// Writes a decimal with all digits of its scale: `15` at scale 2 is `0.15`.
 pub fn write_decimal(digits: i128, scale: u8, out: &mut Vec<u8>) {
     if digits < 0 {
@@ -49,6 +52,28 @@ pub fn write_date(days: i32, out: &mut Vec<u8>) {
 /// Writes the RFC 3339 form in UTC of microseconds since 1970-01-01T00:00:00Z; a fraction only where there is one, then
 /// with six digits.
 pub fn write_timestamp(micros: i64, out: &mut Vec<u8>) {
+    write_clock(micros, out);
+    out.push(b'Z');
+}
+
+/// Writes the same instant by the clocks of a zone, with their offset.
+///
+/// RFC 3339 has no seconds in an offset. Clocks of before 1900 do: they are read as if their offset ended at the minute,
+/// so that the text still means the instant.
+pub(super) fn write_local(micros: i64, zone: &TimeZone, out: &mut Vec<u8>) {
+    const MICROS: i64 = 1_000_000;
+    let instant =
+        Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX });
+    let minutes = i64::from(zone.to_offset(instant).seconds()) / 60;
+    write_clock(micros.saturating_add(minutes * 60 * MICROS), out);
+    out.push(if minutes < 0 { b'-' } else { b'+' });
+    digits(minutes.unsigned_abs() / 60, 2, out);
+    out.push(b':');
+    digits(minutes.unsigned_abs() % 60, 2, out);
+}
+
+/// Date and time of day, without an offset.
+fn write_clock(micros: i64, out: &mut Vec<u8>) {
     const DAY: i64 = 86_400_000_000;
     // Fewer than 2^63 / DAY days fit an i32.
     write_date(i32::try_from(micros.div_euclid(DAY)).unwrap_or(i32::MAX), out);
@@ -65,7 +90,6 @@ pub fn write_timestamp(micros: i64, out: &mut Vec<u8>) {
         out.push(b'.');
         digits(fraction, 6, out);
     }
-    out.push(b'Z');
 }
 
 /// Writes a number with leading zeros up to a width.
@@ -104,6 +128,15 @@ mod tests {
         assert_eq!(text(|out| write_decimal(widest, 38, out)), format!("0.{}", "9".repeat(38)));
     }
 
+    #[test]
+    fn a_zone_moves_the_clock_and_names_its_offset() {
+        let written = |micros, zone| text(|out| write_local(micros, &TimeZone::get(zone).expect("a zone"), out));
+        assert_eq!(written(0, "America/New_York"), "1969-12-31T19:00:00-05:00");
+        assert_eq!(written(1, "UTC"), "1970-01-01T00:00:00.000001+00:00");
+        assert_eq!(written(1_341_100_800_000_000, "America/New_York"), "2012-06-30T20:00:00-04:00");
+        assert_eq!(written(1_341_100_800_000_000, "Asia/Kathmandu"), "2012-07-01T05:45:00+05:45");
+    }
+
     proptest! {
         #[test]
         fn dates_are_those_of_the_calendar(days in -719_162_i32..2_932_897) {
@@ -112,9 +145,20 @@ mod tests {
         }
 
         #[test]
+        fn local_timestamps_mean_the_same_instant(
+            micros in -62_135_500_000_000_000_i64..253_402_200_000_000_000,
+            zone in prop::sample::select(vec!["America/New_York", "Europe/Paris", "Asia/Kathmandu", "UTC", "Africa/Monrovia"]),
+        ) {
+            let zone = TimeZone::get(zone).expect("a zone");
+            let written = text(|out| write_local(micros, &zone, out));
+            let read: Timestamp = written.parse().expect("RFC 3339");
+            prop_assert_eq!(read.as_microsecond(), micros, "{}", written);
+        }
+
+        #[test]
         fn timestamps_are_those_of_rfc_3339(micros in -62_135_596_800_000_000_i64..253_402_300_800_000_000) {
             let written = text(|out| write_timestamp(micros, out));
-            let read: jiff::Timestamp = written.parse().expect("RFC 3339");
+            let read: Timestamp = written.parse().expect("RFC 3339");
             prop_assert_eq!(read.as_microsecond(), micros);
         }
     }

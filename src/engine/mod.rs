@@ -1,5 +1,6 @@
 //! Answers plans: from the source to encoded bytes. The one place where plan, source and encoding meet.
 
+mod related;
 mod total;
 
 use std::sync::Arc;
@@ -7,13 +8,14 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
+use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 
 use crate::auth::{Matrix, Principal};
 use crate::catalog::Catalog;
-use crate::encode::{self, MediaType, Numbers};
+use crate::encode::{self, MediaType, Numbers, Style};
 use crate::plan::{self, Plan};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
@@ -106,13 +108,21 @@ impl Engine {
 
         let limit = usize::try_from(plan.limit()).unwrap_or(usize::MAX);
         let next = last_of_page(&batches, limit).map(|(batch, row)| plan.cursor_after(batch, row, &self.cursors));
-        let batches = cut(batches, limit, plan.shown()).map_err(Error::Batch)?;
+        let batches = if plan.related().is_empty() {
+            cut(batches, limit, &(0..plan.shown()).collect::<Vec<_>>()).map_err(Error::Batch)?
+        } else {
+            let all: Vec<usize> = (0..plan.fields().len()).collect();
+            let batches = cut(batches, limit, &all).map_err(Error::Batch)?;
+            let rows = concat_batches(&source::schema(plan), &batches).map_err(Error::Batch)?;
+            vec![self.with_related(plan, rows).await?]
+        };
+        let style = Style { numbers: representation.numbers, zone: plan.zone().cloned() };
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
         let MediaType::Json = representation.media_type;
         let meta = meta(plan);
         let body = if plan.single() {
             let batch = batches.first().filter(|batch| batch.num_rows() > 0).ok_or(Error::NoRow)?;
-            encode::one(batch, representation.numbers, &meta)
+            encode::one(batch, &style, &meta)
         } else {
             let mut page = json!({
                 "limit": plan.limit(),
@@ -124,7 +134,7 @@ impl Engine {
                 page["total_count"] = json!(total.rows);
                 page["count_status"] = json!(total.status);
             }
-            encode::page(&batches, representation.numbers, &page.to_string(), &meta)
+            encode::page(&batches, &style, &page.to_string(), &meta)
         };
         Ok(Entry { body: body.map_err(Error::Encode)?.into(), rows, next })
     }
@@ -143,16 +153,15 @@ fn last_of_page(batches: &[RecordBatch], limit: usize) -> Option<(&RecordBatch, 
     last.filter(|_| seen > limit)
 }
 
-/// The page's rows and the shown columns.
-fn cut(batches: Vec<RecordBatch>, limit: usize, shown: usize) -> Result<Vec<RecordBatch>, ArrowError> {
-    let shown: Vec<usize> = (0..shown).collect();
+/// The page's rows, of those columns.
+fn cut(batches: Vec<RecordBatch>, limit: usize, columns: &[usize]) -> Result<Vec<RecordBatch>, ArrowError> {
     let mut left = limit;
     let mut page = Vec::with_capacity(batches.len());
     for batch in batches {
         let rows = left.min(batch.num_rows());
         left -= rows;
         if rows > 0 {
-            page.push(batch.slice(0, rows).project(&shown)?);
+            page.push(batch.slice(0, rows).project(columns)?);
         }
     }
     Ok(page)

@@ -1,6 +1,7 @@
 //! How many rows a question has: counted within a budget, guessed, or told before anything runs.
 
 use arrow_schema::DataType;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::{Engine, Entry, Error, meta};
@@ -9,6 +10,7 @@ use crate::encode::MediaType;
 use crate::plan::{Field, Output, Plan};
 use crate::query::Count;
 use crate::source;
+use crate::source::Parents;
 use crate::telemetry;
 
 /// The number of all rows of a question, as far as it is known.
@@ -93,20 +95,42 @@ impl Engine {
         if !plan.explains() {
             return Err(Error::NotExplained);
         }
-        let failed = |source| Error::Source { name: plan.source().to_string(), source };
-        let source = self.sources.get(plan.source()).map_err(failed)?;
-        let statement = source::statement(plan, source.dialect(), None);
-        let parameters: Vec<String> = statement.parameters.iter().map(ToString::to_string).collect();
-        let database = source::explain_plan(source.as_ref(), plan).await.map_err(failed)?;
-        let data = json!({
-            "plan": plan.to_string(),
-            "fingerprint": plan.fingerprint().to_string(),
-            "dialect": source.dialect().as_str(),
-            "sql": statement.text,
-            "parameters": parameters,
-            "database": database,
-        });
+        let mut data = json!({ "plan": plan.to_string(), "fingerprint": plan.fingerprint().to_string() });
+        for (name, value) in self.explained(plan, None).await? {
+            data[name] = value;
+        }
         Ok(Entry::of(format!("{{\"data\":{data},\"meta\":{}}}", meta(plan))))
+    }
+
+    /// The statement of a plan and what the database makes of it, and the same of every relation. Which parents there
+    /// will be is not known before, so relations are explained without any.
+    fn explained<'a>(
+        &'a self,
+        plan: &'a Plan,
+        parents: Option<&'a Parents>,
+    ) -> BoxFuture<'a, Result<serde_json::Map<String, Value>, Error>> {
+        Box::pin(async move {
+            let failed = |source| Error::Source { name: plan.source().to_string(), source };
+            let source = self.sources.get(plan.source()).map_err(failed)?;
+            let statement = source::statement(plan, source.dialect(), parents);
+            let parameters: Vec<String> = statement.parameters.iter().map(ToString::to_string).collect();
+            let database = source::explain_plan(source.as_ref(), plan, parents).await.map_err(failed)?;
+            let mut told = serde_json::Map::from_iter([
+                ("dialect".to_owned(), json!(source.dialect().as_str())),
+                ("sql".to_owned(), json!(statement.text)),
+                ("parameters".to_owned(), json!(parameters)),
+                ("database".to_owned(), database),
+            ]);
+            let mut related = serde_json::Map::new();
+            for relation in plan.related() {
+                let explained = self.explained(&relation.plan, Some(&[])).await?;
+                related.insert(relation.name.to_string(), explained.into());
+            }
+            if !related.is_empty() {
+                told.insert("related".to_owned(), related.into());
+            }
+            Ok(told)
+        })
     }
 }
 

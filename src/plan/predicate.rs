@@ -438,7 +438,7 @@ mod tests {
         };
         let how = choose(6);
         let again = choose(2) == 1;
-        let mut all = |mut parts: Vec<Predicate>, seed: &mut u64| {
+        let all = |mut parts: Vec<Predicate>, seed: &mut u64| {
             parts.reverse();
             if again && !parts.is_empty() {
                 parts.push(parts[0].clone());

@@ -73,6 +73,11 @@ impl Value {
         }
     }
 
+    /// Writes the canonical bytes: equal values have equal ones.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        Self::write(Some(self), out);
+    }
+
     /// Writes the canonical bytes: a tag, then the value. [`Self::read`] undoes it.
     pub(super) fn write(value: Option<&Self>, out: &mut Vec<u8>) {
         match value {

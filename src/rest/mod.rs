@@ -1,18 +1,22 @@
 //! The REST door: paths and query strings to questions, entries to responses. Nothing of planning or permission.
 
+mod body;
 mod datasets;
 mod docs;
+mod expand;
 pub mod openapi;
 mod params;
 mod rows;
+mod tree;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::http::Context;
 
+pub use body::question_of_body;
 pub use params::question;
 
 /// The routes of this door.
@@ -22,6 +26,8 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}", get(datasets::describe))
         .route("/v1/datasets/{dataset}/rows", get(rows::page))
         .route("/v1/datasets/{dataset}/rows/{*key}", get(rows::row))
+        .route("/v1/datasets/{dataset}/aggregate", get(rows::aggregate))
+        .route("/v1/datasets/{dataset}/query", post(rows::query))
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::asset))

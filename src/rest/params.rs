@@ -1,17 +1,37 @@
 //! A path and its query string to a [`Query`]: what is written, well-formed, with no name looked up.
 
-use crate::catalog::Operator;
 use crate::encode::Numbers;
+use crate::http::Problem;
 use crate::http::extract;
-use crate::http::problem::{self, Problem, shown};
-use crate::query::{Comparison, Cursor, Direction, Filter, Nulls, Operand, OrderKey, Page, Query};
+use crate::http::problem;
+use crate::http::problem::shown;
+use crate::query::{
+    Aggregate, Bucket, Comparison, Count, Cursor, Direction, Filter, Function, Group, Grouping, Measure, Nulls,
+    Operand, OrderKey, Page, Query, Revision,
+};
 
-/// What a rows request asks, and how it wants to be answered.
+use super::expand;
+use super::tree::{CONNECTIVES, Names, Reader, field_of, operator_of};
+
+/// What a request asks, and how it wants to be answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) query: Query,
     pub(super) format: Option<String>,
     pub(super) numbers: Numbers,
+    pub(super) act: Act,
+}
+
+/// What is done with a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Act {
+    /// It is answered.
+    #[default]
+    Answer,
+    /// It is told what an answer would cost.
+    DryRun,
+    /// It is told how it would be answered.
+    Explain,
 }
 
 /// The question of a target such as `/v1/datasets/price_daily/rows?symbol=MSFT`, as this door reads it.
@@ -24,46 +44,25 @@ pub fn question(target: &str) -> Result<Query, Problem> {
     match path.splitn(6, '/').collect::<Vec<_>>()[..] {
         ["", "v1", "datasets", dataset, "rows"] => Ok(page(dataset, parameters)?.query),
         ["", "v1", "datasets", dataset, "rows", key] => Ok(row(dataset, extract::segments(key)?, parameters)?.query),
+        ["", "v1", "datasets", dataset, "aggregate"] => Ok(aggregate(dataset, parameters)?.query),
         _ => Err(Problem::new(problem::NOT_FOUND, "there is no such resource")),
     }
 }
 
 /// Reads the parameters of a page.
 pub(super) fn page(dataset: &str, parameters: Vec<(String, String)>) -> Result<Asked, Problem> {
-    let mut query = Query { dataset: dataset.to_owned(), ..Query::default() };
-    let mut format = None;
-    let mut numbers = Numbers::default();
-    let mut conditions = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for (name, value) in parameters {
-        let once = matches!(name.as_str(), "limit" | "cursor" | "as_of" | "format" | "numbers");
-        if once && seen.contains(&name) {
-            let detail = format!("{name} is given twice");
-            return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter(name));
-        }
-        match name.as_str() {
-            "select" => query.select.get_or_insert_default().extend(names("select", &value)?),
-            "latest_by" => query.latest_by.extend(names("latest_by", &value)?),
-            "sort" => {
-                let keys = names("sort", &value)?;
-                query.order.get_or_insert_default().extend(keys.iter().map(|key| order_key(key)));
-            }
-            "limit" => query.page.limit = Some(limit(&value)?),
-            "cursor" => query.page.cursor = Some(Cursor(value)),
-            "as_of" => query.as_of = Some(value),
-            "format" => format = Some(value),
-            "numbers" => numbers = read_numbers(&value)?,
-            _ => conditions.push(condition(&name, value)?),
-        }
-        seen.push(name);
-    }
-    query.filter = Filter::All(conditions);
-    Ok(Asked { query, format, numbers })
+    read(dataset, parameters, Of::Rows)
+}
+
+/// Reads the parameters of a page of groups.
+pub(super) fn aggregate(dataset: &str, parameters: Vec<(String, String)>) -> Result<Asked, Problem> {
+    read(dataset, parameters, Of::Groups)
 }
 
 /// Reads the parameters of one row: its key stands in the path.
 pub(super) fn row(dataset: &str, key: Vec<String>, parameters: Vec<(String, String)>) -> Result<Asked, Problem> {
-    const ALLOWED: [&str; 3] = ["select", "format", "numbers"];
+    const ALLOWED: [&str; 9] =
+        ["select", "expand", "as_of", "revision", "tz", "format", "numbers", "dry_run", "explain"];
     if let Some((name, _)) = parameters.iter().find(|(name, _)| !ALLOWED.contains(&name.as_str())) {
         let detail = format!("one row by its key takes no parameter {}", shown(name));
         let problem = Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(shown(name));
@@ -75,16 +74,156 @@ pub(super) fn row(dataset: &str, key: Vec<String>, parameters: Vec<(String, Stri
     Ok(asked)
 }
 
-/// `field=value` or `field.operator=value`.
-fn condition(name: &str, value: String) -> Result<Filter, Problem> {
-    let (field, operator) = match name.split_once('.') {
-        None => (name, Operator::Eq),
-        Some((field, word)) => (field, Operator::named(word).ok_or_else(|| unknown_operator(name, word))?),
+/// What a question is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Rows,
+    Groups,
+}
+
+fn read(dataset: &str, parameters: Vec<(String, String)>, of: Of) -> Result<Asked, Problem> {
+    let mut asked = Asked {
+        query: Query { dataset: dataset.to_owned(), ..Query::default() },
+        format: None,
+        numbers: Numbers::default(),
+        act: Act::Answer,
     };
+    let query = &mut asked.query;
+    let mut groups = Groups::default();
+    let mut flags = Flags::default();
+    let mut conditions = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for (name, value) in parameters {
+        if ONCE.contains(&name.as_str()) && seen.contains(&name) {
+            let detail = format!("{name} is given twice");
+            return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter(name));
+        }
+        match (name.as_str(), of) {
+            ("select", Of::Rows) => query.select.get_or_insert_default().extend(names("select", &value)?),
+            ("expand", Of::Rows) => query.expand.extend(expand::read(&value)?),
+            ("group_by", Of::Groups) => {
+                for name in names("group_by", &value)? {
+                    groups.group_by.push(group(&name)?);
+                }
+            }
+            ("measures", Of::Groups) => {
+                for name in names("measures", &value)? {
+                    groups.measures.push(measure(&name)?);
+                }
+            }
+            ("resample", Of::Groups) => groups.resample = Some(resample(&value)?),
+            ("having", Of::Groups) => groups.having.extend(Reader::tree("having", &value, Names::Measures)?),
+            ("latest_by", _) => query.latest_by.extend(names("latest_by", &value)?),
+            ("sort", _) => {
+                let keys = names("sort", &value)?;
+                let keys = keys.iter().map(|key| if of == Of::Groups { group_key(key) } else { order_key(key) });
+                query.order.get_or_insert_default().extend(keys);
+            }
+            ("limit", _) => query.page.limit = Some(limit("limit", &value)?),
+            ("cursor", _) => query.page.cursor = Some(Cursor(value)),
+            ("as_of", _) => query.as_of = Some(value),
+            ("revision", _) => query.revision = Some(one_of("revision", &value, &Revision::ALL)?),
+            ("count", _) => query.count = one_of("count", &value, &Count::ALL)?,
+            ("search", _) => query.search = Some(value),
+            ("tz", _) => query.tz = Some(value),
+            ("format", _) => asked.format = Some(value),
+            ("numbers", _) => asked.numbers = read_numbers(&value)?,
+            ("dry_run", _) => flags.dry_run = one_of("dry_run", &value, &[("true", true), ("false", false)])?,
+            ("group_by" | "measures" | "having" | "resample", Of::Rows) | ("select" | "expand", Of::Groups) => {
+                let place = if of == Of::Rows { "aggregate" } else { "rows" };
+                let detail = format!("{name} is a parameter of /v1/datasets/{}/{place}", shown(dataset));
+                return Err(Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(name));
+            }
+            ("explain", _) => flags.explain = one_of("explain", &value, &[("plan", true)])?,
+            _ => conditions.push(condition(&name, value)?),
+        }
+        seen.push(name);
+    }
+    query.filter = Filter::All(conditions);
+    if of == Of::Groups {
+        query.aggregate = Some(groups.aggregate()?);
+    }
+    asked.act = flags.act()?;
+    Ok(asked)
+}
+
+/// Parameters that are one value and no list.
+const ONCE: [&str; 12] = [
+    "limit", "cursor", "as_of", "revision", "count", "search", "tz", "resample", "format", "numbers", "dry_run",
+    "explain",
+];
+
+/// What makes an aggregate, as far as it was read.
+#[derive(Default)]
+pub(super) struct Groups {
+    pub(super) group_by: Vec<Group>,
+    pub(super) measures: Vec<Measure>,
+    pub(super) resample: Option<Bucket>,
+    pub(super) having: Vec<Filter>,
+}
+
+impl Groups {
+    pub(super) fn is_asked(&self) -> bool {
+        !self.group_by.is_empty() || !self.measures.is_empty() || self.resample.is_some()
+    }
+
+    pub(super) fn aggregate(self) -> Result<Aggregate, Problem> {
+        if !self.is_asked() {
+            let detail = "expected group_by, measures or resample";
+            return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter("measures"));
+        }
+        let of = match self.resample {
+            Some(_) if !self.group_by.is_empty() || !self.measures.is_empty() => {
+                let detail = "resample says what makes a group and what is measured: group_by and measures do not";
+                return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter("resample"));
+            }
+            Some(bucket) => Grouping::Resample(bucket),
+            None => Grouping::Fields { group_by: self.group_by, measures: self.measures },
+        };
+        Ok(Aggregate { of, having: Filter::All(self.having) })
+    }
+}
+
+/// What is asked instead of an answer.
+#[derive(Default)]
+pub(super) struct Flags {
+    pub(super) dry_run: bool,
+    pub(super) explain: bool,
+}
+
+impl Flags {
+    pub(super) fn act(self) -> Result<Act, Problem> {
+        match (self.dry_run, self.explain) {
+            (false, false) => Ok(Act::Answer),
+            (true, false) => Ok(Act::DryRun),
+            (false, true) => Ok(Act::Explain),
+            (true, true) => {
+                let detail = "dry_run and explain are two answers: ask for one";
+                Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter("explain"))
+            }
+        }
+    }
+}
+
+/// `field=value`, `field.operator=value`, `or=(…)`, `and=(…)`, and each of them behind `not.`.
+fn condition(name: &str, value: String) -> Result<Filter, Problem> {
+    let (negated, positive) = match name.strip_prefix("not.") {
+        Some(positive) => (true, positive),
+        None => (false, name),
+    };
+    let filter = match CONNECTIVES.iter().find(|(word, _)| *word == positive) {
+        Some((_, connective)) => connective(Reader::tree(name, &value, Names::Columns)?),
+        None => comparison(name, positive, value)?,
+    };
+    Ok(if negated { Filter::Not(Box::new(filter)) } else { filter })
+}
+
+fn comparison(parameter: &str, name: &str, value: String) -> Result<Filter, Problem> {
+    let (field, operator) = operator_of(name)?;
     let operand = if operator.takes_list() {
         Operand::Many(list(&value).ok_or_else(|| {
             let detail = "a list has an open quote, or a text behind a closing one";
-            Problem::new(problem::MALFORMED_REQUEST, detail).parameter(shown(name))
+            Problem::new(problem::MALFORMED_REQUEST, detail).parameter(shown(parameter))
         })?)
     } else {
         Operand::One(value)
@@ -92,11 +231,51 @@ fn condition(name: &str, value: String) -> Result<Filter, Problem> {
     Ok(Filter::Compare(Comparison { field: field.to_owned(), operator, operand }))
 }
 
-fn unknown_operator(name: &str, word: &str) -> Problem {
-    let all: Vec<&str> = Operator::ALL.into_iter().map(Operator::as_str).collect();
-    Problem::new(problem::OPERATOR_NOT_ALLOWED, format!("there is no operator {}", shown(word)))
-        .parameter(shown(name))
-        .hint(format!("there are: {}", all.join(", ")))
+/// `field` or `field:interval`.
+pub(super) fn group(text: &str) -> Result<Group, Problem> {
+    let (field, bucket) = match text.split_once(':') {
+        None => (text, None),
+        Some((field, word)) => (field, Some(Bucket::named(word).ok_or_else(|| unknown_interval("group_by", word))?)),
+    };
+    Ok(Group { field: field.to_owned(), bucket })
+}
+
+fn unknown_interval(parameter: &str, word: &str) -> Problem {
+    let all = Bucket::ALL.map(Bucket::as_str).join(", ");
+    Problem::new(problem::INVALID_LITERAL, format!("there is no interval {}", shown(word)))
+        .parameter(parameter)
+        .hint(format!("there are: {all}"))
+}
+
+/// `function(field)`, or `count()`.
+pub(super) fn measure(text: &str) -> Result<Measure, Problem> {
+    let Some((function, field)) = text.strip_suffix(')').and_then(|call| call.split_once('(')) else {
+        let detail = "expected functions of columns, such as avg(close), parted by commas";
+        return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter("measures"));
+    };
+    let function = Function::named(function).ok_or_else(|| {
+        let all = Function::ALL.map(Function::as_str).join(", ");
+        Problem::new(problem::INVALID_LITERAL, format!("there is no function {}", shown(function)))
+            .parameter("measures")
+            .hint(format!("there are: {all}"))
+    })?;
+    let field = Some(field.trim()).filter(|field| !field.is_empty()).map(str::to_owned);
+    Ok(Measure { function, field })
+}
+
+pub(super) fn resample(text: &str) -> Result<Bucket, Problem> {
+    Bucket::coded(text).ok_or_else(|| {
+        let all = Bucket::ALL.map(Bucket::code).join(", ");
+        Problem::new(problem::INVALID_LITERAL, format!("expected one of {all}")).parameter("resample")
+    })
+}
+
+/// The meaning of one of a few words.
+pub(super) fn one_of<T: Copy>(parameter: &str, text: &str, words: &[(&str, T)]) -> Result<T, Problem> {
+    words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        Problem::new(problem::INVALID_LITERAL, format!("expected {}", all.join(" or "))).parameter(parameter)
+    })
 }
 
 /// A list as RFC 4180 writes a record: commas part, quotes keep, two quotes are one. The empty text is the empty list.
@@ -153,8 +332,14 @@ fn names(parameter: &str, text: &str) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
+/// An order of groups names them, and measures, as they are asked for or by their names in the answer.
+pub(super) fn group_key(text: &str) -> OrderKey {
+    let key = order_key(text);
+    OrderKey { field: field_of(&key.field, Names::Measures), ..key }
+}
+
 /// `field`, `-field`, and either with `.nulls_first` or `.nulls_last`.
-fn order_key(text: &str) -> OrderKey {
+pub(super) fn order_key(text: &str) -> OrderKey {
     let (direction, text) = match text.strip_prefix('-') {
         Some(text) => (Direction::Descending, text),
         None => (Direction::Ascending, text),
@@ -168,22 +353,20 @@ fn order_key(text: &str) -> OrderKey {
     OrderKey { field: field.to_owned(), direction, nulls }
 }
 
-fn limit(text: &str) -> Result<u64, Problem> {
-    text.parse()
-        .map_err(|_| Problem::new(problem::INVALID_LITERAL, "expected a whole number, such as 100").parameter("limit"))
+pub(super) fn limit(parameter: &str, text: &str) -> Result<u64, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(problem::INVALID_LITERAL, "expected a whole number, such as 100").parameter(parameter)
+    })
 }
 
-fn read_numbers(text: &str) -> Result<Numbers, Problem> {
-    match text {
-        "exact" => Ok(Numbers::Exact),
-        "string" => Ok(Numbers::Text),
-        _ => Err(Problem::new(problem::INVALID_LITERAL, "expected exact or string").parameter("numbers")),
-    }
+pub(super) fn read_numbers(text: &str) -> Result<Numbers, Problem> {
+    one_of("numbers", text, &[("exact", Numbers::Exact), ("string", Numbers::Text)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Operator;
     use proptest::prelude::*;
 
     fn asked(query: &str) -> Result<Asked, &'static str> {
@@ -237,6 +420,16 @@ mod tests {
             ("a.in=\"x", "malformed-request"),
             ("a.in=\"x\"y", "malformed-request"),
             ("numbers=float", "invalid-literal"),
+            ("count=all", "invalid-literal"),
+            ("revision=newest", "invalid-literal"),
+            ("dry_run=yes", "invalid-literal"),
+            ("explain=sql", "invalid-literal"),
+            ("explain=plan&dry_run=true", "malformed-request"),
+            ("or=a=1", "malformed-request"),
+            ("not.or=(a=1", "malformed-request"),
+            ("search=a&search=b", "malformed-request"),
+            ("group_by=a", "unknown-parameter"),
+            ("having=(a=1)", "unknown-parameter"),
         ] {
             assert_eq!(asked(query).map(|_| ()), Err(slug), "{query}");
         }

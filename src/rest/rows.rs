@@ -1,16 +1,18 @@
 //! Rows of a dataset: a page, or the one with a key.
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::params::{self, Asked};
-use super::private;
+use super::params::{self, Act, Asked};
+use super::{body, private};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::engine::{Entry, Representation};
 use crate::http::extract::{media_type, parameters, segments};
+use crate::http::problem;
 use crate::http::{Caller, Context, Problem};
 use crate::query::Cursor;
 
@@ -29,9 +31,60 @@ pub(super) async fn page(
     visible(&context, &principal, &dataset)?;
     let parameters = parameters(uri.query())?;
     let asked = params::page(&dataset, parameters.clone())?;
-    let (mut response, entry) = answer(&context, &principal, &asked, &headers).await?;
+    paged(&context, &principal, &asked, &uri, &parameters, &headers).await
+}
+
+/// `GET /v1/datasets/{dataset}/aggregate`
+pub(super) async fn aggregate(
+    State(context): State<Context>,
+    Caller(principal): Caller,
+    Path(dataset): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    visible(&context, &principal, &dataset)?;
+    let parameters = parameters(uri.query())?;
+    let asked = params::aggregate(&dataset, parameters.clone())?;
+    paged(&context, &principal, &asked, &uri, &parameters, &headers).await
+}
+
+/// `POST /v1/datasets/{dataset}/query`: the question is the body. Nothing is changed by it; a URL would be too short.
+pub(super) async fn query(
+    State(context): State<Context>,
+    Caller(principal): Caller,
+    Path(dataset): Path<String>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Problem> {
+    visible(&context, &principal, &dataset)?;
+    let json = headers.get(header::CONTENT_TYPE).and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
+    if !json {
+        return Err(Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "expected a question as application/json")
+            .parameter("Content-Type"));
+    }
+    let asked = body::read(&dataset, &bytes)?;
+    Ok(answer(&context, &principal, &asked, &headers).await?.0)
+}
+
+/// `application/json`, and nothing else but its one harmless parameter (RFC 8259 has no other encoding than UTF-8).
+fn is_json(media_type: &str) -> bool {
+    let mut parts = media_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+    parts.next().is_some_and(|name| name == "application/json")
+        && parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\""))
+}
+
+/// A page whose head tells where the next one is.
+async fn paged(
+    context: &Context,
+    principal: &Principal,
+    asked: &Asked,
+    uri: &Uri,
+    parameters: &[(String, String)],
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let (mut response, entry) = answer(context, principal, asked, headers).await?;
     if let Some(next) = &entry.next {
-        let link = next_link(context.limits.public_url.as_deref(), uri.path(), &parameters, next);
+        let link = next_link(context.limits.public_url.as_deref(), uri.path(), parameters, next);
         // The link is escaped, so it is a header's text.
         if let Ok(link) = HeaderValue::try_from(link) {
             response.headers_mut().append(header::LINK, link);
@@ -73,7 +126,11 @@ async fn answer(
     let plan = context.engine.plan(&asked.query, principal)?;
     let media_type = media_type(headers, asked.format.as_deref())?;
     let representation = Representation { media_type, numbers: asked.numbers };
-    let entry = context.engine.answer(&plan, representation).await?;
+    let entry = match asked.act {
+        Act::Answer => context.engine.answer(&plan, representation).await?,
+        Act::DryRun => context.engine.estimate(&plan).await?,
+        Act::Explain => context.engine.explain(&plan).await?,
+    };
 
     let mut response = private(entry.body.clone().into_response());
     let headers = response.headers_mut();

@@ -10,8 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor as _};
 
+use super::sql::SEARCH_TABLE;
 use super::{canonical_json, sqlite};
-use crate::catalog::{Dataset, Type};
+use crate::catalog::{Column, Dataset, Type};
 use crate::config;
 
 /// SQLite's own bound on parameters of a statement is 32766; half of it is as fast.
@@ -201,6 +202,9 @@ impl<'c> Loader<'c> {
             rows += batch.num_rows() as u64;
             loaded(rows);
         }
+        for statement in search_table(dataset) {
+            transaction.execute(AssertSqlSafe(statement)).await.map_err(failed("fill the table of words"))?;
+        }
         transaction.commit().await.map_err(failed("commit"))?;
         connection.execute("ANALYZE").await.map_err(failed("analyze the table"))?;
         connection.close().await.map_err(failed("close the file"))?;
@@ -245,6 +249,29 @@ fn create_table(dataset: &Dataset) -> Result<String, LoadError> {
         dataset.primary_key.iter().map(|index| format!("\"{}\"", dataset.columns[*index].name)).collect();
     let _ = write!(text, "PRIMARY KEY ({})) STRICT, WITHOUT ROWID", key.join(", "));
     Ok(text)
+}
+
+/// What makes the table of words anew from the relation, where the contract has a searchable column: each row's key
+/// beside its texts. FTS5's `ascii` tokenizer keeps the one rule that every source can keep: words are runs of ASCII
+/// letters, digits and all that is beyond ASCII.
+fn search_table(dataset: &Dataset) -> Vec<String> {
+    let searchable: Vec<&Column> = dataset.columns.iter().filter(|column| column.searchable).collect();
+    if searchable.is_empty() {
+        return Vec::new();
+    }
+    let table = format!("\"{}{SEARCH_TABLE}\"", dataset.relation.table);
+    let keys = dataset.primary_key.iter().map(|index| &dataset.columns[*index]).filter(|key| !key.searchable);
+    let keys: Vec<&Column> = keys.collect();
+    let quoted = |columns: &[&Column], behind: &str| {
+        columns.iter().map(|column| format!("\"{}\"{behind}", column.name)).collect::<Vec<_>>()
+    };
+    let columns = [quoted(&searchable, ""), quoted(&keys, "")].concat().join(", ");
+    let declared = [quoted(&searchable, ""), quoted(&keys, " UNINDEXED")].concat().join(", ");
+    vec![
+        format!("DROP TABLE IF EXISTS {table}"),
+        format!("CREATE VIRTUAL TABLE {table} USING fts5({declared}, tokenize = 'ascii')"),
+        format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {}", quoted_relation(dataset)),
+    ]
 }
 
 fn insert(dataset: &Dataset, relation: &str, rows: usize) -> String {

@@ -133,8 +133,12 @@ fn whole(guess: f64) -> u64 {
 ///
 /// # Errors
 /// When the source does not answer.
-pub async fn explain_plan(source: &dyn Source, plan: &Plan) -> Result<serde_json::Value, Error> {
-    explain(source, statement(plan, source.dialect(), None)).await
+pub async fn explain_plan(
+    source: &dyn Source,
+    plan: &Plan,
+    parents: Option<&Parents>,
+) -> Result<serde_json::Value, Error> {
+    explain(source, statement(plan, source.dialect(), parents)).await
 }
 
 async fn explain(source: &dyn Source, statement: Statement) -> Result<serde_json::Value, Error> {

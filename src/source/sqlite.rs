@@ -16,7 +16,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
 use super::decode::{Cell, ColumnBuilder, Rows, Unfit};
 use super::gate::Gate;
 use super::measure::{sum_of_text, sum_to_text};
-use super::sql::{Dialect, Parameter, Statement};
+use super::sql::{Dialect, Parameter, SEARCH_TABLE, Statement};
 use super::{BatchStream, Error, Mismatch, Reading, Source, count};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
@@ -151,8 +151,22 @@ impl Source for Sqlite {
                     _ => {}
                 }
             }
+            let searchable = dataset.columns.iter().any(|column| column.searchable);
+            if searchable && self.search_columns(dataset).await?.is_empty() {
+                let found = format!("no table {}{SEARCH_TABLE}: load the dataset again", dataset.relation.table);
+                mismatches.push(mismatch(None, "a searchable column".into(), found));
+            }
             Ok(mismatches)
         })
+    }
+}
+
+impl Sqlite {
+    /// The columns of the table of words beside a relation.
+    async fn search_columns(&self, dataset: &Dataset) -> Result<Vec<SqliteRow>, Error> {
+        let table = format!("{}{SEARCH_TABLE}", dataset.relation.table);
+        let columns = sqlx::query("SELECT name FROM pragma_table_info(?1)").bind(table);
+        columns.fetch_all(&self.pool).await.map_err(statement_error)
     }
 }
 

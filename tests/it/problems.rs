@@ -131,7 +131,9 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
     config.http.body_timeout = Duration::from_millis(100);
     let server = Server::start(config).await;
     let rows = "/v1/datasets/price_daily/rows";
+    let (groups, question) = ("/v1/datasets/price_daily/aggregate", "/v1/datasets/price_daily/query");
     let bearer = format!("Bearer {}", server.token("client_pro"));
+    let deep = format!("{rows}?or={}(close=1{}", "(or".repeat(8), ")".repeat(9));
     let page = server.get("client_pro", &format!("{rows}?symbol=AAPL&limit=1")).await;
     let cursor = page.json()["page"]["next_cursor"].as_str().expect("a cursor").to_owned();
     let mut caused = BTreeSet::new();
@@ -157,6 +159,38 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
         ("GET", &format!("{rows}?select=symbol,colour"), None, problem::UNKNOWN_COLUMN),
         ("GET", &format!("{rows}?sort=-colour"), None, problem::UNKNOWN_COLUMN),
         ("GET", &format!("{rows}?latest_by=colour"), None, problem::UNKNOWN_COLUMN),
+        ("GET", &format!("{rows}?expand=profil"), None, problem::UNKNOWN_RELATION),
+        ("GET", &format!("{rows}?expand=profile(colour)"), None, problem::UNKNOWN_COLUMN),
+        ("GET", &format!("{rows}?group_by=symbol"), None, problem::UNKNOWN_PARAMETER),
+        ("GET", &format!("{groups}?group_by=colour"), None, problem::UNKNOWN_COLUMN),
+        ("GET", &format!("{groups}?measures=count()&having=(colour=1)"), None, problem::UNKNOWN_COLUMN),
+        ("GET", &format!("{groups}?measures=count()&select=symbol"), None, problem::UNKNOWN_PARAMETER),
+        ("GET", &format!("{groups}?measures=sum(close)"), None, problem::FUNCTION_NOT_ALLOWED),
+        ("GET", &format!("{groups}?measures=count(),count()"), None, problem::REPEATED_COLUMN),
+        ("GET", &format!("{groups}?measures=mode(close)"), None, problem::INVALID_LITERAL),
+        ("GET", &format!("{groups}?group_by=symbol:month"), None, problem::INVALID_LITERAL),
+        ("GET", &groups.to_owned(), None, problem::MALFORMED_REQUEST),
+        ("GET", &format!("{groups}?resample=1mo&group_by=symbol"), None, problem::MALFORMED_REQUEST),
+        ("GET", &"/v1/datasets/news/aggregate?resample=1mo".to_owned(), None, problem::NO_BARS),
+        ("GET", &format!("{rows}?search=apple"), None, problem::NOT_SEARCHABLE),
+        ("GET", &"/v1/datasets/news/rows?search=...".to_owned(), None, problem::INVALID_LITERAL),
+        ("GET", &format!("{rows}?tz=Mars/Olympus"), None, problem::INVALID_LITERAL),
+        ("GET", &format!("{rows}?revision=newest"), None, problem::INVALID_LITERAL),
+        ("GET", &"/v1/datasets/company_profile/rows?revision=first".to_owned(), None, problem::NOT_TIMED),
+        ("GET", &format!("{rows}?as_of=2012-01-01&expand=profile"), None, problem::NOT_TIMED),
+        (
+            "GET",
+            &"/v1/datasets/company_profile/rows?expand=prices(limit=1000)".to_owned(),
+            None,
+            problem::LIMIT_OUT_OF_RANGE,
+        ),
+        ("GET", &format!("{rows}?explain=plan"), None, problem::NOT_EXPLAINED),
+        ("GET", &format!("{rows}?explain=plan&dry_run=true"), None, problem::MALFORMED_REQUEST),
+        ("GET", &format!("{rows}?or=(close=1"), None, problem::MALFORMED_REQUEST),
+        ("GET", &deep, None, problem::TOO_COMPLEX),
+        ("POST", &question.to_owned(), None, problem::UNSUPPORTED_MEDIA_TYPE),
+        ("POST", &question.to_owned(), Some(("content-type", "application/json")), problem::MALFORMED_REQUEST),
+        ("GET", &question.to_owned(), None, problem::METHOD_NOT_ALLOWED),
         ("GET", &format!("{rows}?symbol.like=A"), None, problem::OPERATOR_NOT_ALLOWED),
         ("GET", &format!("{rows}?symbol.contains=A"), None, problem::OPERATOR_NOT_ALLOWED),
         ("GET", &format!("{rows}?close=much"), None, problem::INVALID_LITERAL),

@@ -1,0 +1,88 @@
+//! Every example of docs/query.md is asked of both stores, which give the same answer: the same bytes, but for doubles
+//! that are computed, and for guesses.
+
+use serde_json::Value;
+
+use crate::support::{Answer, Backend, Server, repository};
+
+/// A request of the document.
+#[derive(Debug)]
+struct Example {
+    method: reqwest::Method,
+    target: String,
+    body: Option<String>,
+}
+
+/// The requests in the document's `http` blocks: each line that begins with GET, or POST with all that follows.
+fn examples() -> Vec<Example> {
+    let text = std::fs::read_to_string(repository().join("docs/query.md")).expect("the document");
+    let mut examples = Vec::new();
+    for block in text.split("```http\n").skip(1) {
+        let block = block.split("```").next().expect("a block");
+        if let Some(post) = block.strip_prefix("POST ") {
+            let (target, body) = post.split_once('\n').expect("a body");
+            examples.push(Example {
+                method: reqwest::Method::POST,
+                target: target.to_owned(),
+                body: Some(body.to_owned()),
+            });
+            continue;
+        }
+        for line in block.lines() {
+            let target = line.strip_prefix("GET ").unwrap_or_else(|| panic!("no request: {line}")).to_owned();
+            examples.push(Example { method: reqwest::Method::GET, target, body: None });
+        }
+    }
+    examples
+}
+
+async fn ask(server: &Server, example: &Example) -> Answer {
+    let mut request =
+        server.request(example.method.clone(), &example.target).bearer_auth(server.token("internal_scientist"));
+    if let Some(body) = &example.body {
+        request = request.header("content-type", "application/json").body(body.clone());
+    }
+    server.send(request).await
+}
+
+/// Equal, but for doubles within 1e-9 of each other.
+pub fn alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one != other => {
+            let (one, other) = (one.as_f64().expect("a double"), other.as_f64().expect("a double"));
+            (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|((key, one), (other_key, other))| key == other_key && alike(one, other))
+        }
+        _ => one == other,
+    }
+}
+
+#[tokio::test]
+async fn every_example_of_the_language_gives_the_same_answer_in_both_stores() {
+    let (sqlite, postgres) = (Server::over(Backend::Sqlite).await, Server::over(Backend::Postgres).await);
+    let examples = examples();
+    assert!(examples.len() > 40, "{}", examples.len());
+    for example in &examples {
+        let (one, other) = (ask(&sqlite, example).await, ask(&postgres, example).await);
+        assert_eq!((one.status, other.status), (200, 200), "{example:?}\n{}\n{}", one.text(), other.text());
+        let told = |parameter: &str| example.target.contains(parameter);
+        if told("dry_run") || told("explain") {
+            assert_eq!(one.json()["data"]["fingerprint"], other.json()["data"]["fingerprint"], "{example:?}");
+            continue;
+        }
+        assert!(one.text().contains("\"data\":[{") || one.text().contains("\"data\":{"), "no row: {example:?}");
+        if one.body != other.body {
+            let doubles = ["avg", "stddev", "median"].iter().any(|function| told(function))
+                || example.body.as_ref().is_some_and(|body| body.contains("avg"));
+            assert!(doubles && alike(&one.json(), &other.json()), "{example:?}\n{}\n{}", one.text(), other.text());
+        }
+    }
+    sqlite.stop().await;
+    postgres.stop().await;
+}
