@@ -11,8 +11,9 @@ use super::reference::{Overflow, Record, Shown, by_columns, directed, holds};
 use super::value::{Cell, Form, Value, date, day_of, days, json, order};
 use super::world::Row;
 
-/// All digits that a sum may have.
-const SUM_DIGITS: u32 = 38;
+/// A sum has at most 38 digits.
+const SUM_END: u128 = 10_u128.pow(38);
+const MILLIARD: i128 = 1_000_000_000;
 
 /// A field of the answer.
 pub struct Field {
@@ -95,12 +96,15 @@ pub fn answer(
     form: &Form,
 ) -> Result<Vec<Record>, Overflow> {
     let fields = fields(dataset, &aggregate.of);
-    let mut groups = groups(dataset, &fields, rows, form.zone.as_ref())?;
+    let mut groups = groups(dataset, &fields, rows, form.zone.as_ref());
     let place = |name: &str| fields.iter().position(|field| field.name == name).expect("a field");
     groups.retain(|(cells, _)| {
         let look = |name: &str| (fields[place(name)].data_type, &cells[place(name)]);
         holds(&aggregate.having, &look) == Some(true)
     });
+    if groups.iter().flat_map(|(cells, _)| cells).flatten().any(overflows) {
+        return Err(Overflow);
+    }
     let mut keys: Vec<_> =
         asked.unwrap_or_default().iter().map(|key| (place(&key.field), key.direction, key.nulls)).collect();
     let direction = keys.last().map_or(Direction::Ascending, |key| key.1);
@@ -117,19 +121,19 @@ pub fn answer(
     Ok(groups.into_iter().map(shown).collect())
 }
 
+/// Whether a sum has more digits than there are.
+pub fn overflows(value: &Value) -> bool {
+    matches!(value, Value::Decimal(digits) if digits.unsigned_abs() >= SUM_END)
+}
+
 /// A group: the cells of its fields, and the rows that they come from.
 pub type Group<'w> = (Vec<Cell>, Vec<&'w Row>);
 
 /// Every group, wanted or not.
-pub fn groups<'w>(
-    dataset: &Dataset,
-    fields: &[Field],
-    rows: &[&'w Row],
-    zone: Option<&TimeZone>,
-) -> Result<Vec<Group<'w>>, Overflow> {
+pub fn groups<'w>(dataset: &Dataset, fields: &[Field], rows: &[&'w Row], zone: Option<&TimeZone>) -> Vec<Group<'w>> {
     let groups = grouped(fields, rows, zone).into_iter().map(|rows| {
         let cells = fields.iter().map(|field| computed(dataset, field, &rows, zone));
-        Ok((cells.collect::<Result<_, _>>()?, rows))
+        (cells.collect(), rows)
     });
     groups.collect()
 }
@@ -187,16 +191,16 @@ fn first_day(day: Date, bucket: Bucket) -> Date {
     }
 }
 
-fn computed(dataset: &Dataset, field: &Field, rows: &[&Row], zone: Option<&TimeZone>) -> Result<Cell, Overflow> {
+fn computed(dataset: &Dataset, field: &Field, rows: &[&Row], zone: Option<&TimeZone>) -> Cell {
     let (function, index) = match field.of {
-        Of::Group(index, bucket) => return Ok(group(&rows[0][index], bucket, zone)),
-        Of::Measure(_, None) => return Ok(Some(Value::Int(rows.len() as i64))),
+        Of::Group(index, bucket) => return group(&rows[0][index], bucket, zone),
+        Of::Measure(_, None) => return Some(Value::Int(rows.len() as i64)),
         Of::Measure(function, Some(index)) => (function, index),
     };
     let values: Vec<&Value> = rows.iter().filter_map(|row| row[index].as_ref()).collect();
     let data_type = dataset.columns[index].data_type;
     let float = |float: Option<f64>| float.map(Value::Float);
-    Ok(match function {
+    match function {
         Function::Count => Some(Value::Int(values.len() as i64)),
         Function::CountDistinct => {
             let mut values = values;
@@ -206,7 +210,7 @@ fn computed(dataset: &Dataset, field: &Field, rows: &[&Row], zone: Option<&TimeZ
         }
         Function::Sum if values.is_empty() => None,
         Function::Sum if data_type == Type::Float64 => float(Some(numbers(dataset, index, rows).iter().sum())),
-        Function::Sum => Some(Value::Decimal(sum(&values)?)),
+        Function::Sum => Some(Value::Decimal(sum(&values))),
         Function::Min => values.into_iter().min_by(|one, other| one.order(other)).cloned(),
         Function::Max => values.into_iter().max_by(|one, other| one.order(other)).cloned(),
         Function::First => ends(dataset, rows, Direction::Ascending).and_then(|row| row[index].clone()),
@@ -214,24 +218,25 @@ fn computed(dataset: &Dataset, field: &Field, rows: &[&Row], zone: Option<&TimeZ
         Function::Avg => float(mean(dataset, index, rows)),
         Function::Stddev => float(deviation(&numbers(dataset, index, rows), mean(dataset, index, rows))),
         Function::Median => float(median(numbers(dataset, index, rows))),
-    })
+    }
 }
 
-fn sum(values: &[&Value]) -> Result<i128, Overflow> {
+/// The exact sum or, beyond what an i128 holds, the number at that end of its range.
+fn sum(values: &[&Value]) -> i128 {
     let digits = values.iter().map(|value| match value {
         Value::Int(int) => i128::from(*int),
         Value::Decimal(digits) => *digits,
         other => panic!("{other:?} has no exact sum"),
     });
-    // Halves, since a step of the way may be beyond what an i128 holds where the end is not.
+    // In two parts, since a step of the way may be beyond what an i128 holds where the end is not.
     let (mut high, mut low) = (0_i128, 0_i128);
     for digits in digits {
-        high += digits.div_euclid(1_000_000_000);
-        low += digits.rem_euclid(1_000_000_000);
+        high += digits.div_euclid(MILLIARD);
+        low += digits.rem_euclid(MILLIARD);
     }
-    high += low.div_euclid(1_000_000_000);
-    let sum = high.checked_mul(1_000_000_000).and_then(|sum| sum.checked_add(low.rem_euclid(1_000_000_000)));
-    sum.filter(|sum| sum.abs() < 10_i128.pow(SUM_DIGITS)).ok_or(Overflow)
+    high += low.div_euclid(MILLIARD);
+    let sum = high.checked_mul(MILLIARD).and_then(|sum| sum.checked_add(low.rem_euclid(MILLIARD)));
+    sum.unwrap_or(if high < 0 { i128::MIN } else { i128::MAX })
 }
 
 /// The values that are not null, as floats.
@@ -255,7 +260,9 @@ fn mean(dataset: &Dataset, index: usize, rows: &[&Row]) -> Option<f64> {
     }
     let exact = match dataset.columns[index].data_type {
         Type::Float64 => None,
-        _ => sum(&values).ok().map(|sum| Value::Decimal(sum).number(scale(dataset, index))),
+        _ => Some(Value::Decimal(sum(&values)))
+            .filter(|sum| !overflows(sum))
+            .map(|sum| sum.number(scale(dataset, index))),
     };
     let sum = exact.unwrap_or_else(|| numbers(dataset, index, rows).iter().sum());
     Some(sum / values.len() as f64)

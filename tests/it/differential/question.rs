@@ -145,13 +145,11 @@ impl Maker<'_> {
 
     /// One row by its key: nothing else chooses or orders then.
     fn one(&mut self, query: &mut Query) {
-        let rows = self.world.rows(&query.dataset);
-        let row = self.dice.pick(rows);
-        let key: Vec<String> = (self.dataset.primary_key.iter())
-            .filter_map(|index| {
-                row[*index].as_ref().map(|value| self.spell(value, self.dataset.columns[*index].data_type))
-            })
-            .collect();
+        let row = self.dice.pick(self.world.rows(&query.dataset));
+        let dataset = Arc::clone(&self.dataset);
+        let values = dataset.primary_key.iter().filter_map(|index| Some((row[*index].as_ref()?, *index)));
+        let key: Vec<String> =
+            values.map(|(value, index)| self.spell(value, dataset.columns[index].data_type)).collect();
         // An empty segment is another path.
         if key.iter().any(String::is_empty) {
             return;
@@ -224,10 +222,11 @@ impl Maker<'_> {
         let fields = groups::fields(&self.dataset, &aggregate.of);
         let rows = reference::rows(self.world, query);
         let zone = query.tz.as_deref().map(|name| TimeZone::get(name).expect("a zone"));
-        let cells = groups::groups(&self.dataset, &fields, &rows, zone.as_ref()).unwrap_or_default();
+        let cells = groups::groups(&self.dataset, &fields, &rows, zone.as_ref());
         let named = fields.into_iter().enumerate().map(|(place, field)| {
             let near = field.is_near(&self.dataset);
             let samples = cells.iter().filter_map(|(cells, _)| cells[place].clone());
+            let samples = samples.filter(|value| !groups::overflows(value));
             // Beside what is computed, so that the last bit of it decides nothing.
             let samples = samples.map(|value| match value {
                 Value::Float(float) if near => Value::Float(float * 1.000_1 + 0.001),
@@ -384,8 +383,7 @@ impl Maker<'_> {
 
     /// A literal of a value that occurs, or of one beside it.
     fn literal(&mut self, named: &Named) -> String {
-        let value =
-            if named.samples.is_empty() { plain(named.data_type) } else { self.dice.pick(&named.samples) };
+        let value = if named.samples.is_empty() { plain(named.data_type) } else { self.dice.pick(&named.samples) };
         let value = if self.dice.chance(20) { beside(&value, named.data_type) } else { value };
         match value {
             Value::List(items) if items.is_empty() => "a".to_owned(),

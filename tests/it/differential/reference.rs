@@ -2,7 +2,6 @@
 //! filters, the newest rows, groups, order. Pages are the caller's to cut.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use martello::catalog::{Dataset, PointInTime, RelationKind, Type};
 use martello::query::{Comparison, Direction, Expansion, Filter, Nulls, Operand, Operator, OrderKey, Query, Revision};
@@ -37,8 +36,9 @@ pub fn answer(world: &World, query: &Query, form: &Form) -> Result<Vec<Record>, 
     match &query.aggregate {
         Some(aggregate) => groups::answer(dataset, aggregate, query.order.as_deref(), &rows, form),
         None => {
+            let related = related(world, dataset, query, &query.expand);
             let rows = sorted(dataset, query.order.as_deref(), rows);
-            Ok(rows.iter().map(|row| record(world, dataset, query, &query.expand, row, form)).collect())
+            Ok(rows.iter().map(|row| record(dataset, query.select.as_deref(), &related, row, form)).collect())
         }
     }
 }
@@ -235,61 +235,77 @@ pub fn directed(one: &Cell, other: &Cell, direction: Direction, nulls: Option<Nu
     }
 }
 
+/// Rows that may come with others, in their order: those of what was known then, whatever the parent.
+struct Related<'w> {
+    name: String,
+    kind: RelationKind,
+    dataset: &'w Dataset,
+    /// Columns of the parent and of these rows that must be equal.
+    on: Vec<(usize, usize)>,
+    rows: Vec<&'w Row>,
+    select: Option<Vec<String>>,
+    limit: usize,
+    related: Vec<Related<'w>>,
+}
+
+fn related<'w>(world: &'w World, dataset: &Dataset, query: &Query, expand: &[Expansion]) -> Vec<Related<'w>> {
+    let of = |expansion: &Expansion| {
+        let relation = dataset.relations.iter().find(|relation| relation.name.as_str() == expansion.relation);
+        let relation = relation.expect("a relation");
+        let other: &Dataset = world.dataset(relation.dataset.as_str());
+        let inner = Query {
+            dataset: other.name.to_string(),
+            filter: expansion.filter.clone(),
+            as_of: query.as_of.clone(),
+            ..Query::default()
+        };
+        let theirs = |name: &str| other.column(name).expect("a column");
+        let limit = expansion.limit.map_or(RELATED_DEFAULT, |limit| usize::try_from(limit).expect("few"));
+        Related {
+            name: expansion.relation.clone(),
+            kind: relation.kind,
+            dataset: other,
+            on: relation.on.iter().map(|(ours, name)| (*ours, theirs(name.as_str()))).collect(),
+            rows: sorted(other, expansion.order.as_deref(), rows(world, &inner)),
+            select: expansion.select.clone(),
+            limit: if relation.kind == RelationKind::One { 1 } else { limit },
+            related: related(world, other, &inner, &expansion.expand),
+        }
+    };
+    expand.iter().map(of).collect()
+}
+
+impl Related<'_> {
+    /// What comes with a row: an object or null, or a list.
+    fn of(&self, parent: &Row, form: &Form) -> String {
+        // Null is equal to nothing, itself included.
+        let equal = |row: &Row| {
+            self.on.iter().all(|(ours, theirs)| {
+                matches!((&parent[*ours], &row[*theirs]), (Some(ours), Some(theirs)) if ours.order(theirs).is_eq())
+            })
+        };
+        let found = self.rows.iter().filter(|row| equal(row)).take(self.limit);
+        let texts: Vec<String> =
+            found.map(|row| object(&record(self.dataset, self.select.as_deref(), &self.related, row, form))).collect();
+        match self.kind {
+            RelationKind::One => texts.into_iter().next().unwrap_or_else(|| "null".to_owned()),
+            RelationKind::Many => format!("[{}]", texts.join(",")),
+        }
+    }
+}
+
 /// A row as an answer shows it, with the rows that come with it.
-fn record(world: &World, dataset: &Dataset, query: &Query, expand: &[Expansion], row: &Row, form: &Form) -> Record {
-    let mut record: Record = match &query.select {
-        Some(names) => names.iter().map(|name| shown(dataset, row, name, form)).collect(),
-        None => dataset.columns.iter().map(|column| shown(dataset, row, column.name.as_str(), form)).collect(),
+fn record(dataset: &Dataset, select: Option<&[String]>, related: &[Related<'_>], row: &Row, form: &Form) -> Record {
+    let shown = |name: &str| {
+        let (data_type, cell) = cell(dataset, row, name);
+        (name.to_owned(), Shown::Exact(json(cell, data_type, form)))
     };
-    record.extend(expand.iter().map(|expansion| related(world, dataset, query, expansion, row, form)));
+    let mut record: Record = match select {
+        Some(names) => names.iter().map(|name| shown(name)).collect(),
+        None => dataset.columns.iter().map(|column| shown(column.name.as_str())).collect(),
+    };
+    record.extend(related.iter().map(|related| (related.name.clone(), Shown::Exact(related.of(row, form)))));
     record
-}
-
-fn shown(dataset: &Dataset, row: &Row, name: &str, form: &Form) -> (String, Shown) {
-    let (data_type, cell) = cell(dataset, row, name);
-    (name.to_owned(), Shown::Exact(json(cell, data_type, form)))
-}
-
-/// The related rows of one row: of what was known when the row was.
-fn related(
-    world: &World,
-    dataset: &Dataset,
-    query: &Query,
-    expansion: &Expansion,
-    row: &Row,
-    form: &Form,
-) -> (String, Shown) {
-    let relation = dataset.relations.iter().find(|relation| relation.name.as_str() == expansion.relation);
-    let relation = relation.expect("a relation");
-    let other = Arc::clone(world.dataset(relation.dataset.as_str()));
-    let inner = Query {
-        dataset: other.name.to_string(),
-        select: expansion.select.clone(),
-        filter: expansion.filter.clone(),
-        as_of: query.as_of.clone(),
-        ..Query::default()
-    };
-    let mut found = rows(world, &inner);
-    found.retain(|candidate| {
-        relation.on.iter().all(|(ours, theirs)| {
-            let theirs = &candidate[other.column(theirs.as_str()).expect("a column")];
-            // Null is equal to nothing, itself included.
-            matches!((&row[*ours], theirs), (Some(ours), Some(theirs)) if ours.order(theirs).is_eq())
-        })
-    });
-    let found = sorted(&other, expansion.order.as_deref(), found);
-    let limit = match relation.kind {
-        RelationKind::One => 1,
-        RelationKind::Many => expansion.limit.map_or(RELATED_DEFAULT, |limit| usize::try_from(limit).expect("few")),
-    };
-    let found = found.iter().take(limit);
-    let texts: Vec<String> =
-        found.map(|row| object(&record(world, &other, &inner, &expansion.expand, row, form))).collect();
-    let text = match relation.kind {
-        RelationKind::One => texts.into_iter().next().unwrap_or_else(|| "null".to_owned()),
-        RelationKind::Many => format!("[{}]", texts.join(",")),
-    };
-    (expansion.relation.clone(), Shown::Exact(text))
 }
 
 /// A record as JSON. A float that was computed has no one form.

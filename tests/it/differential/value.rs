@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use martello::catalog::Type;
 
@@ -95,7 +95,8 @@ pub fn json(cell: &Cell, data_type: Type, form: &Form) -> String {
         (Value::Bool(bool), _) => bool.to_string(),
         (Value::Int(int), Type::Int64) => number(int.to_string()),
         (Value::Int(int), _) => int.to_string(),
-        (Value::Float(float), _) => ryu::Buffer::new().format(*float).to_owned(),
+        // Negative zero is zero, and equal values have equal bytes.
+        (Value::Float(float), _) => ryu::Buffer::new().format(float + 0.0).to_owned(),
         (Value::Decimal(digits), Type::Decimal { scale, .. }) => number(decimal_text(*digits, scale)),
         (Value::Text(text), _) => serde_json::to_string(text).expect("JSON"),
         (Value::Json(text), _) => text.clone(),
@@ -121,31 +122,51 @@ pub fn day(literal: &str) -> Option<i32> {
     (literal.len() == 10).then(|| days(literal.parse().expect("a date")))
 }
 
-/// The instant of RFC 3339, or the first one of a day.
+/// The instant of RFC 3339, or the first one of a day: from 0001-01-01 to the last microsecond of 9999-12-31.
 pub fn instant(literal: &str) -> i64 {
-    match day(literal) {
-        Some(days) => i64::from(days) * MICROS_PER_DAY,
-        None => literal.parse::<Timestamp>().expect("RFC 3339").as_microsecond(),
+    if let Some(days) = day(literal) {
+        return i64::from(days) * MICROS_PER_DAY;
     }
+    let (local, offset) = match literal.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, offset) = literal.split_at(literal.len() - "+00:00".len());
+            let (hours, minutes) = offset[1..].split_once(':').expect("an offset");
+            let seconds = hours.parse::<i64>().expect("hours") * 3600 + minutes.parse::<i64>().expect("minutes") * 60;
+            (local, if offset.starts_with('-') { -seconds } else { seconds })
+        }
+    };
+    let local: DateTime = local.parse().expect("a date and a time");
+    let of_day = local.time().duration_since(Time::midnight()).as_micros();
+    i64::from(days(local.date())) * MICROS_PER_DAY + i64::try_from(of_day).expect("a day") - offset * 1_000_000
 }
 
 /// The day of an instant in a zone, or in UTC.
 pub fn day_of(micros: i64, zone: Option<&TimeZone>) -> Date {
-    let instant = Timestamp::from_microsecond(micros).expect("an instant");
-    instant.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC)).date()
+    match zone {
+        None => date(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).expect("a day")),
+        Some(zone) => Timestamp::from_microsecond(micros).expect("an instant").to_zoned(zone.clone()).date(),
+    }
 }
 
-/// RFC 3339 with six digits behind the point or none: in UTC with a Z, in a zone with its offset.
+/// RFC 3339 with six digits behind the point or none: in UTC with a Z, in a zone with its offset, which has no seconds
+/// even where clocks had.
 pub fn instant_text(micros: i64, zone: Option<&TimeZone>) -> String {
-    let instant = Timestamp::from_microsecond(micros).expect("an instant");
-    let zoned = instant.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC));
-    let mut text = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    let instant = || Timestamp::from_microsecond(micros).expect("an instant");
+    let ahead = zone.map(|zone| zone.to_offset(instant()).seconds() / 60);
+    let local = micros + i64::from(ahead.unwrap_or(0)) * 60_000_000;
+    let seconds = local.rem_euclid(MICROS_PER_DAY) / 1_000_000;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let mut text = format!("{}T{hours:02}:{minutes:02}:{:02}", day_of(local, None), seconds % 60);
     let fraction = micros.rem_euclid(1_000_000);
     if fraction > 0 {
         write!(text, ".{fraction:06}").expect("a text");
     }
-    match zone {
-        Some(_) => text.push_str(&zoned.strftime("%:z").to_string()),
+    match ahead {
+        Some(minutes) => {
+            let sign = if minutes < 0 { '-' } else { '+' };
+            write!(text, "{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60).expect("a text");
+        }
         None => text.push('Z'),
     }
     text

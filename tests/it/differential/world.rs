@@ -7,7 +7,7 @@ use std::sync::Arc;
 use martello::catalog::{self, Catalog, Dataset};
 
 use super::dice::Dice;
-use super::value::{Cell, MICROS_PER_DAY, Value, day, days, instant};
+use super::value::{Cell, MICROS_PER_DAY, Value, day, instant};
 use crate::support::repository;
 
 /// A row's cells in the order of its contract.
@@ -147,9 +147,10 @@ fn at(literal: &str) -> Cell {
     Some(Value::Instant(instant(literal)))
 }
 
-/// Null, that many times in a hundred.
-fn or_null(dice: &mut Dice, percent: u64, cell: Cell) -> Cell {
-    cell.filter(|_| !dice.chance(percent))
+/// A cell, or null that many times in a hundred.
+fn maybe(dice: &mut Dice, percent: u64, make: impl FnOnce(&mut Dice) -> Cell) -> Cell {
+    let null = dice.chance(percent);
+    make(dice).filter(|_| !null)
 }
 
 fn phrase(dice: &mut Dice) -> Cell {
@@ -205,62 +206,35 @@ fn edges(dice: &mut Dice) -> Vec<Row> {
         ["null", "{}", "[]", "\"é\\n\"", "{\"a\":[1,2.50,null],\"b\":{\"c\":true}}", "-0.10", "12345678901234567890.5"];
     const TAGS: [&[&str]; 7] =
         [&[], &[""], &["a"], &["a", "b"], &["b\"\\,{}", "a"], &["é", "😀"], &["null", "NULL", "a b"]];
+    const PARENTS: [i64; 6] = [1, 2, 3, i64::MAX, (1 << 53) + 1, -999];
     let ids: Vec<i64> = IDS.into_iter().chain(1..293).collect();
     let row = |id: &i64| {
-        let kind = if dice.chance(20) { dice.pick(&KINDS) } else { dice.pick(&BUSY) };
-        let ratio = if dice.chance(50) { dice.pick(&RATIOS) } else { dice.within(-1000..1000) as f64 / 7.0 };
-        let price = if dice.chance(40) { dice.pick(&PRICES) } else { dice.within(-99_999..99_999).into() };
-        let tags: Vec<String> = dice.pick(&TAGS).iter().map(ToString::to_string).collect();
         vec![
             Some(Value::Int(*id)),
-            text(kind),
+            text(if dice.chance(20) { dice.pick(&KINDS) } else { dice.pick(&BUSY) }),
             Some(Value::Int(7)),
             Some(Value::Bool(dice.chance(50))),
-            {
-                let flag = dice.chance(50);
-                or_null(dice, 30, Some(Value::Bool(flag)))
-            },
-            {
-                let small = dice.pick(&SMALLS);
-                or_null(dice, 25, Some(Value::Int(small)))
-            },
-            {
-                let big = dice.pick(&BIGS);
-                or_null(dice, 15, Some(Value::Int(big)))
-            },
-            or_null(dice, 15, Some(Value::Float(ratio))),
-            {
-                let wild = dice.pick(&WILD);
-                or_null(dice, 15, Some(Value::Float(wild)))
-            },
+            maybe(dice, 30, |dice| Some(Value::Bool(dice.chance(50)))),
+            maybe(dice, 25, |dice| Some(Value::Int(dice.pick(&SMALLS)))),
+            maybe(dice, 15, |dice| Some(Value::Int(dice.pick(&BIGS)))),
+            maybe(dice, 15, |dice| {
+                let ratio = dice.within(-1000..1000) as f64 / 7.0;
+                Some(Value::Float(if dice.chance(50) { dice.pick(&RATIOS) } else { ratio }))
+            }),
+            maybe(dice, 15, |dice| Some(Value::Float(dice.pick(&WILD)))),
             Some(Value::Decimal(dice.within(-500..500).into())),
-            or_null(dice, 15, Some(Value::Decimal(price))),
-            {
-                let word = dice.pick(&TEXTS);
-                or_null(dice, 15, text(word))
-            },
-            {
-                let note = phrase(dice);
-                or_null(dice, 15, note)
-            },
-            {
-                let day = dice.pick(&DAYS);
-                or_null(dice, 20, date(day))
-            },
+            maybe(dice, 15, |dice| {
+                let price = i128::from(dice.within(-99_999..99_999));
+                Some(Value::Decimal(if dice.chance(40) { dice.pick(&PRICES) } else { price }))
+            }),
+            maybe(dice, 15, |dice| text(dice.pick(&TEXTS))),
+            maybe(dice, 15, phrase),
+            maybe(dice, 20, |dice| date(dice.pick(&DAYS))),
             turn(dice),
-            {
-                let seen = turn(dice);
-                or_null(dice, 20, seen)
-            },
-            {
-                let doc = dice.pick(&DOCS);
-                or_null(dice, 20, Some(Value::Json(doc.to_owned())))
-            },
-            or_null(dice, 20, Some(Value::List(tags))),
-            {
-                let parent = dice.pick(&[1, 2, 3, i64::MAX, (1 << 53) + 1, -999]);
-                or_null(dice, 40, Some(Value::Int(parent)))
-            },
+            maybe(dice, 20, turn),
+            maybe(dice, 20, |dice| Some(Value::Json(dice.pick(&DOCS).to_owned()))),
+            maybe(dice, 20, |dice| Some(Value::List(dice.pick(&TAGS).iter().map(ToString::to_string).collect()))),
+            maybe(dice, 40, |dice| Some(Value::Int(dice.pick(&PARENTS)))),
         ]
     };
     ids.iter().map(row).collect()
@@ -276,14 +250,11 @@ fn kinds(dice: &mut Dice) -> Vec<Row> {
         "2012-02-29T12:00:00.000001Z",
     ];
     let row = |kind: &&str| {
-        let title = phrase(dice);
-        let grade = dice.within(1..4);
-        let since = dice.pick(&SINCE);
         vec![
             text(kind),
-            or_null(dice, 20, title),
-            or_null(dice, 30, Some(Value::Int(grade))),
-            or_null(dice, 20, at(since)),
+            maybe(dice, 20, phrase),
+            maybe(dice, 30, |dice| Some(Value::Int(dice.within(1..4)))),
+            maybe(dice, 20, |dice| at(dice.pick(&SINCE))),
         ]
     };
     KINDS.iter().filter(|kind| **kind != "ß").chain(&["nothing"]).map(row).collect()
@@ -311,7 +282,6 @@ fn facts(dice: &mut Dice) -> Vec<Row> {
                 }
                 let mut known = day(period).expect("a day") + 30 + i32::try_from(dice.below(3)).expect("few");
                 for _ in 0..1 + dice.below(4) {
-                    let amount = i128::from(dice.within(-50..50)) * 12_345;
                     rows.push(vec![
                         None,
                         text(kind),
@@ -319,7 +289,7 @@ fn facts(dice: &mut Dice) -> Vec<Row> {
                         if metric == "assets" { None } else { date(begun) },
                         date(period),
                         Some(Value::Date(known)),
-                        or_null(dice, 10, Some(Value::Decimal(amount))),
+                        maybe(dice, 10, |dice| Some(Value::Decimal(i128::from(dice.within(-50..50)) * 12_345))),
                     ]);
                     known += dice.pick(&[0, 0, 1, 90, 365, 700]);
                 }
@@ -345,17 +315,14 @@ fn notices(dice: &mut Dice) -> Vec<Row> {
                 Value::Instant(micros) => Value::Instant(micros + dice.pick(&[0, 0, 1, 60_000_000, MICROS_PER_DAY])),
                 other => other.clone(),
             });
-            let topic = dice.pick(&TOPICS);
-            let headline = phrase(dice);
-            let weight = dice.within(-20..20) as f64 / 3.0;
             rows.push(vec![
                 text(kind),
                 Some(Value::Int(number)),
-                or_null(dice, 15, text(topic)),
+                maybe(dice, 15, |dice| text(dice.pick(&TOPICS))),
                 happened,
                 heard,
-                or_null(dice, 20, headline),
-                or_null(dice, 20, Some(Value::Float(weight))),
+                maybe(dice, 20, phrase),
+                maybe(dice, 20, |dice| Some(Value::Float(dice.within(-20..20) as f64 / 3.0))),
             ]);
         }
     }
@@ -366,26 +333,23 @@ fn notices(dice: &mut Dice) -> Vec<Row> {
 fn bars(dice: &mut Dice) -> Vec<Row> {
     let mut rows = Vec::new();
     for kind in BUSY {
-        let from = days("2011-12-20".parse().expect("a date"));
-        let mut open: Vec<i32> = (from..from + 80).filter(|_| dice.chance(60)).collect();
-        open.extend(
+        let from = day("2011-12-20").expect("a day");
+        let mut days: Vec<i32> = (from..from + 80).filter(|_| dice.chance(60)).collect();
+        days.extend(
             ["1900-02-28", "1900-03-01", "2000-02-28", "2000-02-29", "2000-03-01"].map(|at| day(at).expect("a day")),
         );
         // All three of them have a week of ISO 8601 that is not of their year.
-        open.extend(["2008-12-29", "2010-01-03", "2013-12-31", "2014-01-01"].map(|at| day(at).expect("a day")));
-        for day in open {
+        days.extend(["2008-12-29", "2010-01-03", "2013-12-31", "2014-01-01"].map(|at| day(at).expect("a day")));
+        for day in days {
             let price = |dice: &mut Dice| Some(Value::Decimal(dice.within(1..40).into()));
-            let close = Some(Value::Decimal(i128::from(dice.within(1..99_999_999)) * 12_345));
-            let volume = dice.pick(&[i64::MAX, i64::MAX - 1, 0, 1, 12_345]);
-            let (open, high, low) = (price(dice), price(dice), price(dice));
             rows.push(vec![
                 text(kind),
                 Some(Value::Date(day)),
-                open,
-                high,
-                low,
-                or_null(dice, 15, close),
-                Some(Value::Int(volume)),
+                price(dice),
+                price(dice),
+                price(dice),
+                maybe(dice, 15, |dice| Some(Value::Decimal(i128::from(dice.within(1..9_999)) * 12_345))),
+                Some(Value::Int(dice.pick(&[i64::MAX, i64::MAX - 1, 0, 1, 12_345]))),
             ]);
         }
     }
@@ -404,8 +368,7 @@ fn ticks(dice: &mut Dice) -> Vec<Row> {
         for micros in instants {
             let mut row = vec![text(kind), Some(Value::Instant(micros))];
             for _ in 0..4 {
-                let price = dice.within(1..1000) as f64 / 8.0;
-                row.push(or_null(dice, 15, Some(Value::Float(price))));
+                row.push(maybe(dice, 15, |dice| Some(Value::Float(dice.within(1..1000) as f64 / 8.0))));
             }
             rows.push(row);
         }
@@ -426,10 +389,10 @@ fn wides(dice: &mut Dice) -> Vec<Row> {
         ("null", None, 0),
     ];
     for _ in 0..100 {
-        let digits = dice.below(36);
-        let value = i128::from(dice.within(-9..10)) * 10_i128.pow(u32::try_from(digits).expect("few"));
-        let part = dice.pick(&["few", "more", "most"]);
-        rows.push((part, or_null(dice, 10, Some(Value::Decimal(value + i128::from(dice.within(0..10))))), value));
+        let digits = u32::try_from(dice.below(36)).expect("few");
+        let whole = i128::from(dice.within(-9..10)) * 10_i128.pow(digits);
+        let wide = maybe(dice, 10, |dice| Some(Value::Decimal(whole + i128::from(dice.within(0..10)))));
+        rows.push((dice.pick(&["few", "more", "most"]), wide, whole));
     }
     let rows = rows.into_iter().enumerate();
     rows.map(|(id, (part, wide, whole))| {
