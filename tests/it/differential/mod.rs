@@ -26,9 +26,9 @@ use crate::support::{Answer, Backend};
 /// Below the connections of a source, so that no question waits for another.
 const AT_ONCE: usize = 8;
 /// Pages of one walk at most.
-const PAGES_MAX: usize = 12;
+const PAGES_MAX: usize = 8;
 /// Failures that are told; more say nothing new.
-const FAILURES_MAX: usize = 60;
+const FAILURES_MAX: usize = 6;
 
 /// Throws questions of a theme, and tells of the first that are answered otherwise than by the reference.
 async fn agree(theme: Theme, questions: u64) {
