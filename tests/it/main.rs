@@ -6,6 +6,7 @@ mod browser;
 mod commands;
 mod conformance;
 mod demo;
+mod differential;
 mod examples;
 mod faults;
 mod hostile;
