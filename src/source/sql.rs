@@ -539,12 +539,15 @@ impl Writer {
                     self.bind(&Parameter::Many(*data_type, vec![value.clone()]));
                 }
             }
+            // Null has no elements, and does not say that it lacks one.
             Dialect::Sqlite => {
-                self.word("EXISTS (SELECT 1 FROM json_each(");
+                self.word("CASE WHEN ");
+                self.expr(list);
+                self.word(" IS NOT NULL THEN EXISTS (SELECT 1 FROM json_each(");
                 self.expr(list);
                 self.word(") WHERE value = ");
                 self.bind(element);
-                self.word(")");
+                self.word(") END");
             }
         }
     }

@@ -1,10 +1,8 @@
 //! What a question may ask besides rows: related rows in one statement each, totals within a budget, zones, costs.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Backend, Server, config};
+use crate::support::{Answer, Backend, Server};
 
 /// Statements that the server's sources have answered.
 async fn statements(server: &Server) -> u64 {
@@ -18,9 +16,19 @@ async fn post(server: &Server, role: &str, dataset: &str, body: &Value) -> Answe
     server.send(request.bearer_auth(server.token(role)).json(body)).await
 }
 
+/// A process has one set of metrics, so each backend has a test of its own.
 #[tokio::test]
 async fn related_rows_take_one_statement_a_relation_whatever_the_number_of_rows() {
-    for backend in Backend::ALL {
+    one_statement_a_relation(Backend::Postgres).await;
+}
+
+#[tokio::test]
+async fn related_rows_take_one_statement_a_relation_in_the_embedded_store_too() {
+    one_statement_a_relation(Backend::Sqlite).await;
+}
+
+async fn one_statement_a_relation(backend: Backend) {
+    {
         let server = Server::over(backend).await;
         for (target, rows, expected) in [
             ("price_daily/rows?limit=100", 100, 1),
@@ -97,24 +105,6 @@ async fn expansions_are_bounded_in_depth_in_number_and_in_rows() {
         }
     }
     server.stop().await;
-}
-
-#[tokio::test]
-async fn a_count_that_runs_out_of_time_leaves_the_page_whole() {
-    for backend in Backend::ALL {
-        let mut config = config(backend);
-        config.paging.count_budget = Duration::ZERO;
-        let server = Server::start(config).await;
-        for target in
-            ["rows?symbol=AAPL&limit=3&count=exact", "aggregate?group_by=date&measures=count()&limit=3&count=exact"]
-        {
-            let answer = server.get("client_pro", &format!("/v1/datasets/price_daily/{target}")).await;
-            assert_eq!(answer.rows().len(), 3, "{backend:?}");
-            let page = answer.json()["page"].clone();
-            assert_eq!((&page["total_count"], &page["count_status"]), (&Value::Null, &json!("budget")), "{backend:?}");
-        }
-        server.stop().await;
-    }
 }
 
 #[tokio::test]
