@@ -211,6 +211,10 @@ fn condition(name: &str, value: String) -> Result<Filter, Problem> {
         Some(positive) => (true, positive),
         None => (false, name),
     };
+    if name == "not" {
+        let detail = "not stands before what it negates: not.or=(…), or not. before a column";
+        return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter("not"));
+    }
     let filter = match CONNECTIVES.iter().find(|(word, _)| *word == positive) {
         Some((_, connective)) => connective(Reader::tree(name, &value, Names::Columns)?),
         None => comparison(name, positive, value)?,

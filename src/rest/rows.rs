@@ -53,12 +53,18 @@ pub(super) async fn query(
     State(context): State<Context>,
     Caller(principal): Caller,
     Path(dataset): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Problem> {
     visible(&context, &principal, &dataset)?;
-    let json = headers.get(header::CONTENT_TYPE).and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
-    if !json {
+    if let Some((name, _)) = parameters(uri.query())?.first() {
+        let detail = format!("the question stands in the body, and {} in the URL", problem::shown(name));
+        return Err(Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(problem::shown(name)));
+    }
+    let mut media_types = headers.get_all(header::CONTENT_TYPE).iter();
+    let json = media_types.next().and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
+    if !json || media_types.next().is_some() {
         return Err(Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "expected a question as application/json")
             .parameter("Content-Type"));
     }

@@ -140,7 +140,7 @@ fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
         (PRICES, "time: date\n", "", 4, "bars", "bars need a time column: the contract names none"),
         (PRICES, "close: close", "close: last", 0, "bars", "no column \"last\": expected one of symbol, date, open"),
         (PRICES, "volume: volume}", "volume: date}", 0, "bars", "\"date\" must allow aggregate sum"),
-        (PRICES, "{open: open, ", "{", 0, "bars", "missing field `open`"),
+        (PRICES, "{open: open, ", "{", 0, "open", "missing field `open`"),
         (PRICES, "volume: volume}", "vwap: volume}", 0, "bars", "unknown field `vwap`, expected one of open, high"),
         (PRICES, "  - name: ex_dividend", LONG, 0, "name", "is aggregated: expected a name of at most 48 bytes"),
         (
