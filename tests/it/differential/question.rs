@@ -462,10 +462,9 @@ pub fn is_near(dataset: &Dataset, query: &Query) -> bool {
     fields.into_iter().any(|field| field.is_near(dataset))
 }
 
-/// How many of the keys of an order decide it to the last bit: those before the first float that was computed.
-pub fn exact_keys(dataset: &Dataset, query: &Query) -> Option<usize> {
-    let aggregate = query.aggregate.as_ref()?;
-    let fields = groups::fields(dataset, &aggregate.of);
+/// The first key of an order that is a computed float: there, and behind it, rows of nearly one value may change places.
+pub fn float_key(dataset: &Dataset, query: &Query) -> Option<String> {
+    let fields = groups::fields(dataset, &query.aggregate.as_ref()?.of);
     let near = |name: &str| fields.iter().any(|field| field.name == name && field.is_near(dataset));
-    query.order.as_deref()?.iter().position(|key| near(&key.field))
+    query.order.as_deref()?.iter().find(|key| near(&key.field)).map(|key| key.field.clone())
 }

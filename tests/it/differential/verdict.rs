@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::reference::{Overflow, Record, Shown, object};
+use super::reference::{Record, Shown, object};
 use crate::support::Answer;
 
 /// How far a float may be from the reference's, of its size and of the values that it is made from.
@@ -23,8 +23,8 @@ pub struct Expected<'r> {
     pub has_more: bool,
     /// All of them, where they are counted.
     pub total: Option<usize>,
-    /// How many keys decide the order before one that is a computed float; `None` when all do.
-    pub exact_keys: Option<(usize, String)>,
+    /// The first key of the order that is a computed float.
+    pub float_key: Option<&'r str>,
 }
 
 #[derive(Deserialize)]
@@ -41,9 +41,9 @@ pub fn page(expected: &Expected<'_>, answer: &Answer) -> Result<Option<String>, 
     }
     let text = answer.text();
     let body: Body<'_> = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-    match &expected.exact_keys {
+    match expected.float_key {
         None => data(expected.rows, body.data.get())?,
-        Some((_, key)) => data_by_float(expected.rows, body.data.get(), key)?,
+        Some(key) => data_by_float(expected.rows, body.data.get(), key)?,
     }
     let page = &body.page;
     let is = |name: &str, expected: serde_json::Value| {
@@ -78,7 +78,7 @@ pub fn one(expected: Option<&Record>, answer: &Answer) -> Result<(), String> {
 }
 
 /// A sum of more digits than there are is refused.
-pub fn overflow(Overflow: Overflow, answer: &Answer) -> Result<(), String> {
+pub fn refused(answer: &Answer) -> Result<(), String> {
     if answer.status == 200 { Err(format!("expected a refusal, got {}", answer.text())) } else { Ok(()) }
 }
 
@@ -133,8 +133,7 @@ fn record(expected: &Record, Fields(found): &Fields) -> Result<(), String> {
     if expected.len() != found.len() {
         return Err(format!("expected {}, got {} fields", object(expected), found.len()));
     }
-    let fields = expected.iter().zip(found);
-    fields.map(|(expected, found)| field(expected, found)).collect::<Result<(), _>>().map_err(|error| {
+    expected.iter().zip(found).try_for_each(|(expected, found)| field(expected, found)).map_err(|error| {
         let found: Vec<String> = found.iter().map(|(name, value)| format!("{name}: {}", value.get())).collect();
         format!("{error}\n  expected {}\n  got      {}", object(expected), found.join(", "))
     })
