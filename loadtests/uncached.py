@@ -185,6 +185,7 @@ def main() -> None:
     cli.add_argument("--seconds", type=int, default=8, help="of each measurement")
     cli.add_argument("--rounds", type=int, default=3, help="the median of so many is told")
     cli.add_argument("--connections", type=int, default=16, help="to the database, and to the server")
+    cli.add_argument("--case", choices=list(CASES), action="append", help="only this case; may be repeated")
     cli.add_argument("--binary", type=Path, default=REPOSITORY / "target/release/martello")
     cli = cli.parse_args()
     if not shutil.which("wrk"):
@@ -195,7 +196,7 @@ def main() -> None:
         with postgres(folder / "postgres") as (programs, port, database), martello(cli.binary, folder, port, cli.connections) as (url, token, server):
             print(f"{SYMBOLS * SESSIONS:,} rows, {cli.connections} connections, {os.cpu_count()} cores, medians of {cli.rounds} rounds of {cli.seconds} s")
             print(f"{'case':6} {'pgbench/s':>10} {'martello/s':>10} {'ratio':>6}   {'pgbench/cpu-s':>13} {'martello/cpu-s':>14} {'ratio':>6}   server share of CPU")
-            for name, case in CASES.items():
+            for name, case in ((name, CASES[name]) for name in cli.case or CASES):
                 sql, lua = folder / f"{name}.sql", folder / f"{name}.lua"
                 sql.write_text(case["sql"].format(columns=SHOWN))
                 lua.write_text(case["lua"] + CHECK)

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::encode::Numbers;
 use crate::http::Problem;
 use crate::http::problem;
 use crate::http::problem::shown;
@@ -18,7 +17,7 @@ use crate::query::{
     Revision,
 };
 
-use super::params::{Act, Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
+use super::params::{Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
 use super::tree::{CONNECTIVES, Connective, Names, field_of, unknown_operator};
 
 /// The members of a question.
@@ -58,12 +57,7 @@ pub(super) fn read(dataset: &str, body: &[u8]) -> Result<Asked, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("body", "the body is no UTF-8"))?;
     let members: Members<'_> = serde_json::from_str(text)
         .map_err(|error| malformed("body", &format!("the body is no JSON object that can be read: {error}")))?;
-    let mut asked = Asked {
-        query: Query { dataset: dataset.to_owned(), ..Query::default() },
-        format: None,
-        numbers: Numbers::default(),
-        act: Act::Answer,
-    };
+    let mut asked = Asked::about(dataset);
     let query = &mut asked.query;
     let (mut groups, mut flags, mut having, mut sort) = (Groups::default(), Flags::default(), None, None);
     for (name, value) in &members.0 {

@@ -311,7 +311,7 @@ impl<'p> Builder<'p> {
         // Its value is one within the key, and an index does not need to hear of it.
         let within = plan.order().iter().filter(|key| made_of(&plan.fields()[key.field]) != Some(column));
         inner.order = within.map(|key| order(plan, key)).collect();
-        inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()) + 1)));
+        inner.limit = Some(Limit::AtLeast(count(i64::from(plan.limit()) + 1)));
         let keys = Keys::Given(vec![self.list(column, values)]);
         let from = From::Each(keys, Box::new(inner), "top");
         self.ordered(self.fields_of(Stage { from, filter: Expr::default() }))
