@@ -312,8 +312,8 @@ impl Writer<'_> {
 
     /// A literal as a text, or as the number or flag that it is.
     fn scalar(&mut self, literal: &str) -> String {
-        let bare =
-            literal == "true" || literal == "false" || serde_json::from_str::<serde_json::Number>(literal).is_ok();
+        let number = serde_json::from_str::<serde_json::Number>(literal).is_ok() && literal.trim() == literal;
+        let bare = literal == "true" || literal == "false" || number;
         if bare && self.dice.chance(50) { literal.to_owned() } else { text(literal) }
     }
 
