@@ -244,8 +244,12 @@ impl Writer<'_> {
                     let groups: Vec<String> = group_by.iter().map(|group| written(query, &group.name())).collect();
                     let measures: Vec<String> =
                         measures.iter().map(|measure| written(query, &measure.name())).collect();
-                    add("group_by", texts(&groups));
-                    add("measures", texts(&measures));
+                    if !groups.is_empty() {
+                        add("group_by", texts(&groups));
+                    }
+                    if !measures.is_empty() {
+                        add("measures", texts(&measures));
+                    }
                 }
             }
             if !parts(&aggregate.having).is_empty() {
