@@ -78,6 +78,30 @@ async fn a_count_of_a_column_leaves_nulls_out_and_a_count_of_rows_does_not() {
 }
 
 #[tokio::test]
+async fn a_count_of_rows_reads_no_column_and_counts_what_is_left_of_them() {
+    let houses = Houses::open().await;
+    let kind = houses.place("edge_notice", "kind");
+    let kinds: BTreeSet<String> =
+        houses.world.rows("edge_notice").iter().map(|row| format!("{:?}", row[kind])).collect();
+    for (more, expected) in [
+        ("", houses.count("edge_notice", |_| true)),
+        ("&latest_by=kind", kinds.len()),
+        ("&as_of=2100-01-01&latest_by=kind", kinds.len()),
+        ("&as_of=2100-01-01&revision=all", houses.count("edge_notice", |_| true)),
+        ("&as_of=0001-01-01", 0),
+    ] {
+        let target = format!("/v1/datasets/edge_notice/aggregate?measures=count(){more}");
+        assert_eq!(houses.rows(&target).await, [json!({ "count": expected })], "{target}");
+        let target = format!("/v1/datasets/edge_notice/rows?select=kind&limit=1&count=exact{more}");
+        let answers = houses.ask(&target, None).await;
+        for (backend, answer) in answers {
+            assert_eq!(answer.json()["page"]["total_count"], json!(expected), "{backend:?} {target}");
+        }
+    }
+    houses.close().await;
+}
+
+#[tokio::test]
 async fn rows_that_tie_come_in_the_order_of_the_key_in_the_direction_of_the_last_one() {
     let houses = Houses::open().await;
     let mut sorted = ids(&houses.rows("/v1/datasets/edge/rows?select=id&sort=id&limit=1000").await);
@@ -352,6 +376,24 @@ async fn the_last_microsecond_of_the_calendar_is_a_literal_like_any_other() {
         assert!(expected > 0, "{literal} does not occur");
         let rows = houses.rows(&format!("/v1/datasets/edge_kind/rows?since={literal}")).await;
         assert_eq!(each(&rows, "since"), vec![&json!(literal); expected], "{literal}");
+    }
+    houses.close().await;
+}
+
+#[tokio::test]
+async fn an_instant_at_either_end_of_the_calendar_has_a_day_in_every_zone() {
+    let houses = Houses::open().await;
+    let place = houses.place("edge_kind", "since");
+    let known = houses.count("edge_kind", |row| row[place].is_some());
+    for zone in ["America/New_York", "Asia/Tokyo", "UTC"] {
+        houses.rows(&format!("/v1/datasets/edge_kind/rows?sort=since&tz={zone}")).await;
+        for bucket in ["day", "week", "month", "quarter", "year"] {
+            let groups = format!("group_by=since:{bucket}&measures=count(since)&tz={zone}");
+            let rows = houses.rows(&format!("/v1/datasets/edge_kind/aggregate?{groups}")).await;
+            let dated = rows.iter().filter(|row| !row[format!("since_{bucket}")].is_null());
+            let counts = dated.map(|row| row["count_since"].as_u64().expect("a count"));
+            assert_eq!(counts.sum::<u64>(), known as u64, "{zone} {bucket}: {rows:?}");
+        }
     }
     houses.close().await;
 }

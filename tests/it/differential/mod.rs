@@ -25,8 +25,9 @@ use crate::support::{Answer, Backend};
 
 /// Below the connections of a source, so that no question waits for another.
 const AT_ONCE: usize = 8;
-/// Pages of one walk at most.
+/// Pages of one walk at most, and how many questions of a hundred are walked.
 const PAGES_MAX: usize = 8;
+const WALKS: u64 = 40;
 /// Rows of a page when the question names no limit.
 const LIMIT_DEFAULT: usize = 100;
 /// Failures that are told; more say nothing new.
@@ -51,13 +52,14 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
     let mut question = Question::throw(dice, &houses.world, theme);
     let dataset = houses.world.dataset(&question.query.dataset);
     let reference = reference::answer(&houses.world, &question.query, &question.form());
-    let limit = question.query.page.limit.map_or(LIMIT_DEFAULT, |limit| usize::try_from(limit).expect("few"));
     let float_key = float_key(dataset, &question.query);
     let single = question.query.key.is_some();
+    let pages = if dice.chance(WALKS) { PAGES_MAX } else { 1 };
     let mut from = 0;
-    for _ in 0..PAGES_MAX {
+    for _ in 0..pages {
         // The pages behind the first are asked for in other words: a cursor belongs to a meaning.
         let wording = question.word(dice);
+        let limit = question.query.page.limit.map_or(LIMIT_DEFAULT, |limit| usize::try_from(limit).expect("few"));
         let answers = houses.ask(&wording.target, wording.body.as_deref()).await;
         let failed = |error: String| {
             let body = wording.body.as_deref().map(|body| format!("\n  body {body}")).unwrap_or_default();
@@ -91,6 +93,9 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
         }
         let Some(cursor) = cursor else { return Ok(rows.len()) };
         question.query.page.cursor = Some(Cursor(cursor));
+        if dice.chance(30) {
+            question.query.page.limit = Some(dice.pick(&[1, 4, 9]));
+        }
         from = to;
     }
     Ok(from)

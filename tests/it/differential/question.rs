@@ -98,8 +98,7 @@ impl Maker<'_> {
             query.revision = Some(self.dice.pick(&[Revision::First, Revision::Latest, Revision::All]));
         }
         if self.dataset.time.is_some() && self.dice.chance(25) {
-            let count = 1 + self.dice.below(2);
-            query.latest_by = self.some(count, |column| column.sort);
+            query.latest_by = self.latest_by();
         }
         query.filter = self.conditions();
         if self.dataset.columns.iter().any(|column| column.searchable) && self.dice.chance(20) {
@@ -136,11 +135,47 @@ impl Maker<'_> {
             self.one(query);
             return;
         }
-        if self.dice.chance(75) {
+        if self.dataset.primary_key.len() > 1 && self.dice.chance(30) {
+            self.panel(query);
+        } else if self.dice.chance(75) {
             query.order = Some(self.order());
         }
         let limits: &[u64] = if query.expand.is_empty() { &[1, 2, 5, 20, 100, 1000] } else { &[1, 3, 20, 100] };
         query.page.limit = self.dice.chance(85).then(|| self.dice.pick(limits));
+    }
+
+    /// Some of the columns, or the first of a key that has more: the newest row of each part of it.
+    fn latest_by(&mut self) -> Vec<String> {
+        let dataset = Arc::clone(&self.dataset);
+        match dataset.primary_key.as_slice() {
+            [first, _, ..] if self.dice.chance(40) => vec![dataset.columns[*first].name.to_string()],
+            _ => {
+                let count = 1 + self.dice.below(2);
+                self.some(count, |column| column.sort)
+            }
+        }
+    }
+
+    /// A few parts of the key, in the order of the rest of it: what indices are for, and what is planned apart.
+    fn panel(&mut self, query: &mut Query) {
+        let dataset = Arc::clone(&self.dataset);
+        let names = dataset.primary_key.iter().map(|index| dataset.columns[*index].name.to_string());
+        let mut names: Vec<String> = names.collect();
+        let first = dataset.primary_key[0];
+        let values: Vec<Value> = self.world.values(&query.dataset, first).cloned().collect();
+        let count = 1 + self.dice.below(4);
+        let listed = self.dice.some(&values, count);
+        let listed = listed.iter().map(|value| self.spell(value, dataset.columns[first].data_type)).collect();
+        let list = Comparison { field: names[0].clone(), operator: Operator::In, operand: Operand::Many(listed) };
+        if let Filter::All(parts) = &mut query.filter {
+            parts.push(Filter::Compare(list));
+        }
+        if self.dice.chance(50) {
+            names.remove(0);
+        }
+        let direction = self.dice.pick(&[Direction::Ascending, Direction::Descending]);
+        let keys = names.into_iter().map(|field| OrderKey { field, direction, nulls: None });
+        query.order = self.dice.chance(75).then(|| keys.collect());
     }
 
     /// One row by its key: nothing else chooses or orders then.

@@ -244,8 +244,12 @@ impl Writer<'_> {
                     let groups: Vec<String> = group_by.iter().map(|group| written(query, &group.name())).collect();
                     let measures: Vec<String> =
                         measures.iter().map(|measure| written(query, &measure.name())).collect();
-                    add("group_by", texts(&groups));
-                    add("measures", texts(&measures));
+                    if !groups.is_empty() {
+                        add("group_by", texts(&groups));
+                    }
+                    if !measures.is_empty() {
+                        add("measures", texts(&measures));
+                    }
                 }
             }
             if !parts(&aggregate.having).is_empty() {
@@ -312,8 +316,8 @@ impl Writer<'_> {
 
     /// A literal as a text, or as the number or flag that it is.
     fn scalar(&mut self, literal: &str) -> String {
-        let bare =
-            literal == "true" || literal == "false" || serde_json::from_str::<serde_json::Number>(literal).is_ok();
+        let number = serde_json::from_str::<serde_json::Number>(literal).is_ok() && literal.trim() == literal;
+        let bare = literal == "true" || literal == "false" || number;
         if bare && self.dice.chance(50) { literal.to_owned() } else { text(literal) }
     }
 
