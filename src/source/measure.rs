@@ -71,21 +71,30 @@ fn postgres_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> 
         _ => {
             let zone = plan.zone().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned();
             let zone = Part::Expr(Expr::Bind(Parameter::One(Type::String, Value::String(zone))));
-            let local = [Part::Expr(value), Part::Word(" AT TIME ZONE "), zone];
-            // UTC does not leave the calendar; clocks of other zones do, by some hours at its ends.
-            let ends = ["least(greatest(", ", timestamp '0001-01-01'), timestamp '9999-12-31')"];
-            let [before, behind] = if plan.zone().is_some() { ends } else { ["", ""] };
-            Expr::Words([Part::Word(before)].into_iter().chain(local).chain([Part::Word(behind)]).collect())
+            let local = [Part::Expr(value.clone()), Part::Word(" AT TIME ZONE "), zone];
+            if plan.zone().is_none() {
+                return call(trunc(bucket), Expr::Words(local.into()), ")::date");
+            }
+            // UTC does not leave the calendar; clocks of other zones do, by some hours at its ends. Null would be passed
+            // over by least and greatest.
+            let mut parts =
+                vec![Part::Word("CASE WHEN "), Part::Expr(value), Part::Word(" IS NOT NULL THEN least(greatest(")];
+            parts.extend(local);
+            parts.push(Part::Word(", timestamp '0001-01-01'), timestamp '9999-12-31') END"));
+            Expr::Words(parts)
         }
     };
-    let trunc = match bucket {
+    call(trunc(bucket), local, ")::date")
+}
+
+fn trunc(bucket: Bucket) -> &'static str {
+    match bucket {
         Bucket::Day => "date_trunc('day', ",
         Bucket::Week => "date_trunc('week', ",
         Bucket::Month => "date_trunc('month', ",
         Bucket::Quarter => "date_trunc('quarter', ",
         Bucket::Year => "date_trunc('year', ",
-    };
-    call(trunc, local, ")::date")
+    }
 }
 
 fn postgres_measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {

@@ -550,7 +550,7 @@ async fn no_value_in_a_tree_a_group_or_an_expansion_breaks_it() {
     in_every(&[
         "/v1/datasets/price_daily/rows?or=*&limit=1".into(),
         "/v1/datasets/price_daily/rows?or=(symbol=*,not.and(close.gt=*))&limit=1".into(),
-        "/v1/datasets/news/rows?not.or=(headline=\"*\",symbols.has=\"*\",category.in=(\"*\"))&limit=1".into(),
+        "/v1/datasets/news/rows?not.or=(headline=%22*%22,symbols.has=%22*%22,category.in=(%22*%22))&limit=1".into(),
         "/v1/datasets/price_daily/rows?and=(*)&limit=1".into(),
         "/v1/datasets/news/rows?search=*&limit=1".into(),
         "/v1/datasets/news/rows?search=apple%20*&latest_by=category&tz=*&limit=1".into(),

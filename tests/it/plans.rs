@@ -129,7 +129,9 @@ fn equal_questions_have_one_fingerprint_and_different_ones_have_others() {
     for same in [
         "close.gt=1.5&symbol=MSFT",
         "close.gt=1.50000&symbol.in=MSFT",
-        "symbol=MSFT&symbol=MSFT&close.gt=15e-1&sort=symbol,date",
+        "symbol=MSFT&symbol=MSFT&close.gt=15e-1&sort=symbol, date",
+        "and=( symbol=MSFT, not.close.lte=1.5)&count=none&revision=all",
+        "not.or=(symbol.ne=MSFT,not.and(close.gt=1.5))",
         "symbol.eq=MSFT&close.gt=%2B1.5&select=symbol,date,open,high,low,close,adj_close,volume,ex_dividend,split_ratio",
     ] {
         assert_eq!(fingerprint("client_pro", same), base, "{same}");
@@ -143,6 +145,11 @@ fn equal_questions_have_one_fingerprint_and_different_ones_have_others() {
         "symbol=MSFT&close.gt=1.5&select=close",
         "symbol=MSFT&close.gt=1.5&latest_by=symbol",
         "symbol=MSFT&close.gt=1.5&as_of=2014-01-01",
+        "symbol=MSFT&close.gt=1.5&tz=America/New_York",
+        "symbol=MSFT&close.gt=1.5&count=exact",
+        "symbol=MSFT&close.gt=1.5&expand=profile",
+        "or=(symbol=MSFT,close.gt=1.5)",
+        "symbol=MSFT&not.close.gt=1.5",
         "symbol=MSFT",
     ] {
         assert_ne!(fingerprint("client_pro", other), base, "{other}");

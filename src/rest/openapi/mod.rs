@@ -28,7 +28,9 @@ const ABOUT: &str = "Curated tables as a governed API. Rows come in pages: follo
      header, until it is gone. Filters are `column=value` or `column.operator=value`, and all of them must hold. Lists \
      are parted by commas, `symbol.in=AAPL,MSFT`, and a value that has a comma in it is quoted as RFC 4180 does; a list \
      may also come as its parameter repeated. int64 and decimals are JSON numbers with all their digits; a reader that \
-     would round them asks with `numbers=string`. Every failure is a problem (RFC 9457) with a stable `type`.";
+     would round them asks with `numbers=string`. Behind any question of rows or groups, `dry_run=true` answers with an \
+     `Estimate` of what it would cost, and for the house's own roles `explain=plan` with an `Explanation`; the body of \
+     `POST …/query` asks for either with typed answers. Every failure is a problem (RFC 9457) with a stable `type`.";
 
 /// The document for a role.
 #[must_use]
