@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A row by its key and a page of 100 rows, uncached, against pgbench running the same SQL.
+"""A row by its key, a page of 100 rows and the newest of five symbols, uncached, against pgbench running the same SQL.
 
 Prints requests per second and requests per CPU-second (of server and database together) for both, and their ratios.
 The two are measured in turn, so that a machine that slows down slows both.
@@ -140,6 +140,18 @@ SELECT {columns} FROM price_daily WHERE symbol = 'S' || lpad(:s::text, 4, '0') O
   return wrk.format("GET", string.format("/v1/datasets/price_daily/rows?symbol=S%04d&sort=-date&limit=100", math.random(0, 999)))
 end""",
     },
+    "top": {
+        # The newest 50 rows of five symbols: for each symbol its newest, and of those the newest again.
+        "sql": "".join(f"\\set s{n} random(0, 999)\n" for n in range(5)) + "SELECT {columns} FROM unnest(ARRAY["
+        + ", ".join(f"'S' || lpad(:s{n}::text, 4, '0')" for n in range(5)) + r"""]) AS keys(key)
+  CROSS JOIN LATERAL (SELECT {columns} FROM price_daily WHERE symbol = key ORDER BY date DESC LIMIT 51) AS top
+  ORDER BY date DESC, symbol COLLATE "C" DESC LIMIT 51;""".replace("\n", " "),
+        "lua": """request = function()
+  local symbols = {}
+  for n = 1, 5 do symbols[n] = string.format("S%04d", math.random(0, 999)) end
+  return wrk.format("GET", "/v1/datasets/price_daily/rows?symbol.in=" .. table.concat(symbols, ",") .. "&sort=-date&limit=50")
+end""",
+    },
 }
 # What client_pro may see, which is what the server selects.
 SHOWN = COLUMNS.removesuffix(", source")
@@ -173,6 +185,7 @@ def main() -> None:
     cli.add_argument("--seconds", type=int, default=8, help="of each measurement")
     cli.add_argument("--rounds", type=int, default=3, help="the median of so many is told")
     cli.add_argument("--connections", type=int, default=16, help="to the database, and to the server")
+    cli.add_argument("--case", choices=list(CASES), action="append", help="only this case; may be repeated")
     cli.add_argument("--binary", type=Path, default=REPOSITORY / "target/release/martello")
     cli = cli.parse_args()
     if not shutil.which("wrk"):
@@ -183,7 +196,7 @@ def main() -> None:
         with postgres(folder / "postgres") as (programs, port, database), martello(cli.binary, folder, port, cli.connections) as (url, token, server):
             print(f"{SYMBOLS * SESSIONS:,} rows, {cli.connections} connections, {os.cpu_count()} cores, medians of {cli.rounds} rounds of {cli.seconds} s")
             print(f"{'case':6} {'pgbench/s':>10} {'martello/s':>10} {'ratio':>6}   {'pgbench/cpu-s':>13} {'martello/cpu-s':>14} {'ratio':>6}   server share of CPU")
-            for name, case in CASES.items():
+            for name, case in ((name, CASES[name]) for name in cli.case or CASES):
                 sql, lua = folder / f"{name}.sql", folder / f"{name}.lua"
                 sql.write_text(case["sql"].format(columns=SHOWN))
                 lua.write_text(case["lua"] + CHECK)

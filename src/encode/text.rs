@@ -56,6 +56,10 @@ pub fn write_timestamp(micros: i64, out: &mut Vec<u8>) {
     out.push(b'Z');
 }
 
+/// 0001-01-01T00:00:00Z and 10000-01-01T00:00:00Z, in microseconds.
+const YEAR_1: i64 = -62_135_596_800_000_000;
+const YEAR_10000: i64 = 253_402_300_800_000_000;
+
 /// Writes the same instant by the clocks of a zone, with their offset.
 ///
 /// RFC 3339 has no seconds in an offset. Clocks of before 1900 do: they are read as if their offset ended at the minute,
@@ -65,7 +69,12 @@ pub(super) fn write_local(micros: i64, zone: &TimeZone, out: &mut Vec<u8>) {
     let instant =
         Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 { Timestamp::MIN } else { Timestamp::MAX });
     let minutes = i64::from(zone.to_offset(instant).seconds()) / 60;
-    write_clock(micros.saturating_add(minutes * 60 * MICROS), out);
+    let local = micros.saturating_add(minutes * 60 * MICROS);
+    // RFC 3339 has years of four digits: where the zone's clocks leave them, the instant is told in UTC.
+    if !(YEAR_1..YEAR_10000).contains(&local) {
+        return write_timestamp(micros, out);
+    }
+    write_clock(local, out);
     out.push(if minutes < 0 { b'-' } else { b'+' });
     digits(minutes.unsigned_abs() / 60, 2, out);
     out.push(b':');
@@ -132,6 +141,8 @@ mod tests {
     fn a_zone_moves_the_clock_and_names_its_offset() {
         let written = |micros, zone| text(|out| write_local(micros, &TimeZone::get(zone).expect("a zone"), out));
         assert_eq!(written(0, "America/New_York"), "1969-12-31T19:00:00-05:00");
+        assert_eq!(written(YEAR_10000 - 1, "Asia/Tokyo"), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(written(YEAR_1, "America/New_York"), "0001-01-01T00:00:00Z");
         assert_eq!(written(1, "UTC"), "1970-01-01T00:00:00.000001+00:00");
         assert_eq!(written(1_341_100_800_000_000, "America/New_York"), "2012-06-30T20:00:00-04:00");
         assert_eq!(written(1_341_100_800_000_000, "Asia/Kathmandu"), "2012-07-01T05:45:00+05:45");

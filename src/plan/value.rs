@@ -3,8 +3,8 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef};
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::fmt::temporal::{Pieces, PiecesOffset};
 
 use crate::catalog::Type;
 
@@ -206,9 +206,21 @@ pub(super) fn timestamp(text: &str) -> Option<i64> {
     if text.len() < "2020-01-01T00:00:00Z".len() || !text.is_ascii() {
         return None;
     }
-    let instant: Timestamp = text.parse().ok()?;
-    let in_range = (MICROS_MIN..=MICROS_MAX).contains(&instant.as_microsecond());
-    (in_range && instant.subsec_nanosecond() % 1000 == 0).then(|| instant.as_microsecond())
+    // Piece by piece, since the library's own instants end a day before the calendar does.
+    let pieces = Pieces::parse(text).ok()?;
+    let seconds = match pieces.offset()? {
+        PiecesOffset::Numeric(offset) => i64::from(offset.offset().seconds()),
+        _ => 0,
+    };
+    let time = pieces.time().filter(|time| time.subsec_nanosecond() % 1000 == 0)?;
+    if pieces.time_zone_annotation().is_some() {
+        return None;
+    }
+    let of_day = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    let micros = i64::from(days(pieces.date())) * MICROS_PER_DAY
+        + (of_day - seconds) * 1_000_000
+        + i64::from(time.subsec_nanosecond() / 1000);
+    (MICROS_MIN..=MICROS_MAX).contains(&micros).then_some(micros)
 }
 
 pub(super) const MICROS_PER_DAY: i64 = 86_400_000_000;

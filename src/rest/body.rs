@@ -2,13 +2,13 @@
 //!
 //! Literals are taken as they are written, so that a number keeps all its digits.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::encode::Numbers;
 use crate::http::Problem;
 use crate::http::problem;
 use crate::http::problem::shown;
@@ -17,7 +17,7 @@ use crate::query::{
     Revision,
 };
 
-use super::params::{Act, Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
+use super::params::{Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
 use super::tree::{CONNECTIVES, Connective, Names, field_of, unknown_operator};
 
 /// The members of a question.
@@ -54,21 +54,16 @@ pub fn question_of_body(dataset: &str, body: &[u8]) -> Result<Query, Problem> {
 
 /// Reads a body.
 pub(super) fn read(dataset: &str, body: &[u8]) -> Result<Asked, Problem> {
-    let text = std::str::from_utf8(body).map_err(|_| malformed("", "the body is no UTF-8"))?;
+    let text = std::str::from_utf8(body).map_err(|_| malformed("body", "the body is no UTF-8"))?;
     let members: Members<'_> = serde_json::from_str(text)
-        .map_err(|error| malformed("", &format!("the body is no JSON object that can be read: {error}")))?;
-    let mut asked = Asked {
-        query: Query { dataset: dataset.to_owned(), ..Query::default() },
-        format: None,
-        numbers: Numbers::default(),
-        act: Act::Answer,
-    };
+        .map_err(|error| malformed("body", &format!("the body is no JSON object that can be read: {error}")))?;
+    let mut asked = Asked::about(dataset);
     let query = &mut asked.query;
     let (mut groups, mut flags, mut having, mut sort) = (Groups::default(), Flags::default(), None, None);
     for (name, value) in &members.0 {
         match name.as_str() {
             "select" => query.select = Some(texts(name, value)?),
-            "filter" => query.filter = Filter::All(conditions(name, value, Names::Columns, 0)?),
+            "filter" => query.filter = Filter::All(conditions(name, value, Names::Columns, Level::default())?),
             "search" => query.search = Some(text_of(name, value)?),
             "sort" => sort = Some(texts(name, value)?),
             "limit" => query.page.limit = Some(read_as(name, value, "a whole number, such as 100")?),
@@ -85,7 +80,7 @@ pub(super) fn read(dataset: &str, body: &[u8]) -> Result<Asked, Problem> {
             "measures" => {
                 groups.measures = texts(name, value)?.iter().map(|text| measure(text)).collect::<Result<_, _>>()?;
             }
-            "having" => having = Some(conditions(name, value, Names::Measures, 0)?),
+            "having" => having = Some(conditions(name, value, Names::Measures, Level::default())?),
             "resample" => groups.resample = Some(resample(&text_of(name, value)?)?),
             "format" => asked.format = Some(text_of(name, value)?),
             "numbers" => asked.numbers = read_numbers(&text_of(name, value)?)?,
@@ -109,9 +104,27 @@ pub(super) fn read(dataset: &str, body: &[u8]) -> Result<Asked, Problem> {
     Ok(asked)
 }
 
+/// How deep a filter object stands in others.
+#[derive(Clone, Copy, Default)]
+struct Level {
+    /// In so many lists of `or` and `and`.
+    connectives: usize,
+    /// In so many objects and lists at all, those of `not` too.
+    all: usize,
+}
+
+impl Level {
+    /// A `not` before each connective and before the innermost conditions.
+    const ALL_MAX: usize = 2 * FILTER_DEPTH_MAX + 1;
+
+    fn below(self, connectives: usize) -> Self {
+        Self { connectives: self.connectives + connectives, all: self.all + 1 }
+    }
+}
+
 /// The conditions of a filter object, in its order.
-fn conditions(place: &str, value: &RawValue, names: Names, level: usize) -> Result<Vec<Filter>, Problem> {
-    if level > FILTER_DEPTH_MAX {
+fn conditions(place: &str, value: &RawValue, names: Names, level: Level) -> Result<Vec<Filter>, Problem> {
+    if level.connectives > FILTER_DEPTH_MAX || level.all > Level::ALL_MAX {
         let detail = format!("there may be at most {FILTER_DEPTH_MAX} levels of and, or");
         return Err(Problem::new(problem::TOO_COMPLEX, detail).parameter(shown(place)));
     }
@@ -121,8 +134,8 @@ fn conditions(place: &str, value: &RawValue, names: Names, level: usize) -> Resu
         if let Some((_, connective)) = CONNECTIVES.iter().find(|(word, _)| word == name) {
             filters.push(connected(place, value, *connective, names, level)?);
         } else if name == "not" {
-            let inner = conditions(place, value, names, level + 1)?;
-            filters.push(Filter::Not(Box::new(alone(inner))));
+            let inner = conditions(place, value, names, level.below(0))?;
+            filters.push(Filter::Not(Box::new(alone(place, inner)?)));
         } else {
             filters.append(&mut comparisons(place, name, value, names)?);
         }
@@ -135,19 +148,23 @@ fn connected(
     value: &RawValue,
     connective: Connective,
     names: Names,
-    level: usize,
+    level: Level,
 ) -> Result<Filter, Problem> {
     let parts: Vec<&RawValue> = read_as(place, value, "a list of filters behind or and and")?;
     if parts.is_empty() {
         return Err(malformed(place, "expected at least one filter behind or and and"));
     }
-    let parts = parts.into_iter().map(|part| conditions(place, part, names, level + 1).map(alone));
+    let parts = parts.into_iter().map(|part| alone(place, conditions(place, part, names, level.below(1))?));
     Ok(connective(parts.collect::<Result<_, _>>()?))
 }
 
-/// One condition stands for itself.
-fn alone(mut filters: Vec<Filter>) -> Filter {
-    if filters.len() == 1 { filters.remove(0) } else { Filter::All(filters) }
+/// One condition stands for itself; none says nothing, and nobody means that.
+fn alone(place: &str, mut filters: Vec<Filter>) -> Result<Filter, Problem> {
+    match filters.len() {
+        0 => Err(malformed(place, "expected at least one condition inside or, and and not")),
+        1 => Ok(filters.remove(0)),
+        _ => Ok(Filter::All(filters)),
+    }
 }
 
 /// `"field": literal` or `"field": {"operator": operand}`.
@@ -191,11 +208,11 @@ fn literal(parameter: &str, value: &RawValue) -> Result<String, Problem> {
 
 fn expansions(place: &str, value: &RawValue, level: usize) -> Result<Vec<Expansion>, Problem> {
     const MEMBERS: [&str; 5] = ["select", "filter", "sort", "limit", "expand"];
-    if level > EXPAND_DEPTH_MAX {
+    let relations: Members<'_> = read_as(place, value, "an object of relations")?;
+    if level > EXPAND_DEPTH_MAX && !relations.0.is_empty() {
         let detail = format!("there may be at most {EXPAND_DEPTH_MAX} levels of expand");
         return Err(Problem::new(problem::TOO_COMPLEX, detail).parameter("expand"));
     }
-    let relations: Members<'_> = read_as(place, value, "an object of relations")?;
     let mut found = Vec::with_capacity(relations.0.len());
     for (relation, value) in relations.0 {
         let place = format!("{place}.{relation}");
@@ -205,7 +222,9 @@ fn expansions(place: &str, value: &RawValue, level: usize) -> Result<Vec<Expansi
             let parameter = format!("{place}.{name}");
             match name.as_str() {
                 "select" => expansion.select = Some(texts(&parameter, value)?),
-                "filter" => expansion.filter = Filter::All(conditions(&parameter, value, Names::Columns, 0)?),
+                "filter" => {
+                    expansion.filter = Filter::All(conditions(&parameter, value, Names::Columns, Level::default())?)
+                }
                 "sort" => {
                     expansion.order = Some(texts(&parameter, value)?.iter().map(|key| order_key(key)).collect());
                 }
@@ -219,8 +238,13 @@ fn expansions(place: &str, value: &RawValue, level: usize) -> Result<Vec<Expansi
     Ok(found)
 }
 
+/// At least one, as a URL cannot say less.
 fn texts(parameter: &str, value: &RawValue) -> Result<Vec<String>, Problem> {
-    read_as(parameter, value, "a list of strings")
+    let texts: Vec<String> = read_as(parameter, value, "a list of strings")?;
+    if texts.is_empty() {
+        return Err(malformed(parameter, "expected at least one name: leave the member out for none"));
+    }
+    Ok(texts)
 }
 
 fn text_of(parameter: &str, value: &RawValue) -> Result<String, Problem> {
@@ -241,8 +265,7 @@ fn literal_problem(parameter: &str, expected: &str) -> Problem {
 }
 
 fn malformed(parameter: &str, detail: &str) -> Problem {
-    let problem = Problem::new(problem::MALFORMED_REQUEST, shown_detail(detail));
-    if parameter.is_empty() { problem } else { problem.parameter(shown(parameter)) }
+    Problem::new(problem::MALFORMED_REQUEST, shown_detail(detail)).parameter(shown(parameter))
 }
 
 /// What the reader of JSON says repeats no more of the body than a problem may.
@@ -275,8 +298,9 @@ impl<'v> Deserialize<'v> for Members<'v> {
 
             fn visit_map<A: MapAccess<'v>>(self, mut input: A) -> Result<Members<'v>, A::Error> {
                 let mut members: Vec<(String, &'v RawValue)> = Vec::new();
+                let mut seen = HashSet::new();
                 while let Some((name, value)) = input.next_entry::<String, &'v RawValue>()? {
-                    if members.iter().any(|(other, _)| *other == name) {
+                    if !seen.insert(name.clone()) {
                         return Err(A::Error::custom(format_args!("{TWICE}: {}", shown(&name))));
                     }
                     members.push((name, value));
@@ -370,6 +394,11 @@ mod tests {
             (r#"{"filter": {"a": {"in": 1}}}"#, "invalid-literal"),
             (r#"{"filter": {"a": {"like": 1}}}"#, "operator-not-allowed"),
             (r#"{"filter": {"or": []}}"#, "malformed-request"),
+            (r#"{"filter": {"or": [{}]}}"#, "malformed-request"),
+            (r#"{"filter": {"not": {}}}"#, "malformed-request"),
+            (r#"{"select": []}"#, "malformed-request"),
+            (r#"{"sort": []}"#, "malformed-request"),
+            (r#"{"group_by": []}"#, "malformed-request"),
             (r#"{"filter": {"or": {"a": 1}}}"#, "invalid-literal"),
             (r#"{"having": {"count": 1}}"#, "malformed-request"),
             (r#"{"resample": "1mo", "group_by": ["a"]}"#, "malformed-request"),
@@ -384,6 +413,15 @@ mod tests {
         let deep =
             |levels: usize| format!("{{\"filter\":{}{{\"a\":1}}{}}}", "{\"or\":[".repeat(levels), "]}".repeat(levels));
         assert_eq!(slug(&deep(FILTER_DEPTH_MAX)), Ok(()));
+        let negated = |levels: usize| {
+            format!("{{\"filter\":{}{{\"a\":1}}{}}}", "{\"not\":{\"and\":[".repeat(levels), "]}}".repeat(levels))
+        };
+        assert_eq!(slug(&negated(FILTER_DEPTH_MAX)), Ok(()));
+        assert_eq!(slug(&negated(FILTER_DEPTH_MAX + 1)), Err("too-complex"));
+        let nots =
+            |levels: usize| format!("{{\"filter\":{}{{\"a\":1}}{}}}", "{\"not\":".repeat(levels), "}".repeat(levels));
+        assert_eq!(slug(&nots(7_000)), Err("too-complex"));
+        assert_eq!(slug(r#"{"expand": {"a": {"expand": {"b": {"expand": {"c": {"expand": {}}}}}}}}"#), Ok(()));
         assert_eq!(slug(&deep(FILTER_DEPTH_MAX + 1)), Err("too-complex"));
         // Deeper than the stack.
         assert_eq!(slug(&format!("{{\"filter\":{}", "[".repeat(60_000))), Err("malformed-request"));

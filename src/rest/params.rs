@@ -22,6 +22,14 @@ pub(super) struct Asked {
     pub(super) act: Act,
 }
 
+impl Asked {
+    /// The question that says nothing but what it is about.
+    pub(super) fn about(dataset: &str) -> Self {
+        let query = Query { dataset: dataset.to_owned(), ..Query::default() };
+        Self { query, format: None, numbers: Numbers::default(), act: Act::default() }
+    }
+}
+
 /// What is done with a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Act {
@@ -82,12 +90,7 @@ enum Of {
 }
 
 fn read(dataset: &str, parameters: Vec<(String, String)>, of: Of) -> Result<Asked, Problem> {
-    let mut asked = Asked {
-        query: Query { dataset: dataset.to_owned(), ..Query::default() },
-        format: None,
-        numbers: Numbers::default(),
-        act: Act::Answer,
-    };
+    let mut asked = Asked::about(dataset);
     let query = &mut asked.query;
     let mut groups = Groups::default();
     let mut flags = Flags::default();
@@ -211,6 +214,10 @@ fn condition(name: &str, value: String) -> Result<Filter, Problem> {
         Some(positive) => (true, positive),
         None => (false, name),
     };
+    if name == "not" {
+        let detail = "not stands before what it negates: not.or=(…), or not. before a column";
+        return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter("not"));
+    }
     let filter = match CONNECTIVES.iter().find(|(word, _)| *word == positive) {
         Some((_, connective)) => connective(Reader::tree(name, &value, Names::Columns)?),
         None => comparison(name, positive, value)?,

@@ -1,7 +1,10 @@
 //! Rows of a dataset: a page, or the one with a key.
 
+use std::collections::HashMap;
+
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,57 +16,112 @@ use crate::catalog::Dataset;
 use crate::engine::{Entry, Representation};
 use crate::http::extract::{media_type, parameters, segments};
 use crate::http::problem;
+use crate::http::problem::shown;
 use crate::http::{Caller, Context, Problem};
+use crate::plan;
+use crate::plan::View;
 use crate::query::Cursor;
 
 /// What stands unescaped in a query value (RFC 3986, 3.4), so that links stay readable.
 const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b',').remove(b':').remove(b'/');
 
-/// `GET /v1/datasets/{dataset}/rows`
-pub(super) async fn page(
-    State(context): State<Context>,
-    Caller(principal): Caller,
-    Path(dataset): Path<String>,
+/// A request about a dataset that its caller may know of: one that is not there is a 404 whatever else is wrong.
+pub(super) struct Asking {
+    context: Context,
+    principal: Principal,
+    dataset: String,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
-    visible(&context, &principal, &dataset)?;
-    let parameters = parameters(uri.query())?;
-    let asked = params::page(&dataset, parameters.clone())?;
-    paged(&context, &principal, &asked, &uri, &parameters, &headers).await
+}
+
+impl FromRequestParts<Context> for Asking {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
+        let Caller(principal) = Caller::from_request_parts(parts, context).await?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, context).await;
+        let Path(mut path) =
+            path.map_err(|_| Problem::new(problem::MALFORMED_REQUEST, "an escaped text is no UTF-8"))?;
+        let dataset = path.remove("dataset").unwrap_or_default();
+        if View::of(&context.engine.catalog, &principal, &dataset).is_none() {
+            return Err(plan::Error::UnknownDataset(dataset).into());
+        }
+        let (context, uri, headers) = (context.clone(), parts.uri.clone(), parts.headers.clone());
+        Ok(Self { context, principal, dataset, uri, headers })
+    }
+}
+
+/// `GET /v1/datasets/{dataset}/rows`
+pub(super) async fn page(asking: Asking) -> Result<Response, Problem> {
+    asking.page(params::page).await
 }
 
 /// `GET /v1/datasets/{dataset}/aggregate`
-pub(super) async fn aggregate(
-    State(context): State<Context>,
-    Caller(principal): Caller,
-    Path(dataset): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    visible(&context, &principal, &dataset)?;
-    let parameters = parameters(uri.query())?;
-    let asked = params::aggregate(&dataset, parameters.clone())?;
-    paged(&context, &principal, &asked, &uri, &parameters, &headers).await
+pub(super) async fn aggregate(asking: Asking) -> Result<Response, Problem> {
+    asking.page(params::aggregate).await
+}
+
+/// `GET /v1/datasets/{dataset}/rows/{key}`, a segment for each column of the key.
+pub(super) async fn row(asking: Asking) -> Result<Response, Problem> {
+    // Cut from the raw path: an escaped slash belongs to its segment.
+    let key: Vec<&str> = asking.uri.path().splitn(6, '/').collect();
+    let key = segments(key.last().copied().unwrap_or_default())?;
+    let asked = params::row(&asking.dataset, key, parameters(asking.uri.query())?)?;
+    Ok(asking.answer(&asked).await?.0)
 }
 
 /// `POST /v1/datasets/{dataset}/query`: the question is the body. Nothing is changed by it; a URL would be too short.
-pub(super) async fn query(
-    State(context): State<Context>,
-    Caller(principal): Caller,
-    Path(dataset): Path<String>,
-    headers: HeaderMap,
-    bytes: Bytes,
-) -> Result<Response, Problem> {
-    visible(&context, &principal, &dataset)?;
-    let json = headers.get(header::CONTENT_TYPE).and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
-    if !json {
+pub(super) async fn query(asking: Asking, bytes: Bytes) -> Result<Response, Problem> {
+    if let Some((name, _)) = parameters(asking.uri.query())?.first() {
+        let detail = format!("the question stands in the body, and {} in the URL", shown(name));
+        return Err(Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(shown(name)));
+    }
+    let mut media_types = asking.headers.get_all(header::CONTENT_TYPE).iter();
+    let json = media_types.next().and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
+    if !json || media_types.next().is_some() {
         return Err(Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "expected a question as application/json")
             .parameter("Content-Type"));
     }
-    let asked = body::read(&dataset, &bytes)?;
-    Ok(answer(&context, &principal, &asked, &headers).await?.0)
+    let asked = body::read(&asking.dataset, &bytes)?;
+    Ok(asking.answer(&asked).await?.0)
+}
+
+impl Asking {
+    /// A page whose head tells where the next one is.
+    async fn page(
+        &self,
+        read: impl Fn(&str, Vec<(String, String)>) -> Result<Asked, Problem>,
+    ) -> Result<Response, Problem> {
+        let parameters = parameters(self.uri.query())?;
+        let asked = read(&self.dataset, parameters.clone())?;
+        let (mut response, entry) = self.answer(&asked).await?;
+        if let Some(next) = &entry.next {
+            let base = self.context.limits.public_url.as_deref();
+            // The link is escaped, so it is a header's text.
+            if let Ok(link) = HeaderValue::try_from(next_link(base, self.uri.path(), &parameters, next)) {
+                response.headers_mut().append(header::LINK, link);
+            }
+        }
+        Ok(response)
+    }
+
+    async fn answer(&self, asked: &Asked) -> Result<(Response, Entry), Problem> {
+        let engine = &self.context.engine;
+        let plan = engine.plan(&asked.query, &self.principal)?;
+        let media_type = media_type(&self.headers, asked.format.as_deref())?;
+        let representation = Representation { media_type, numbers: asked.numbers };
+        let entry = match asked.act {
+            Act::Answer => engine.answer(&plan, representation).await?,
+            Act::DryRun => engine.estimate(&plan).await?,
+            Act::Explain => engine.explain(&plan).await?,
+        };
+        let mut response = private(entry.body.clone().into_response());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.as_str()));
+        deprecate(plan.dataset(), headers);
+        Ok((response, entry))
+    }
 }
 
 /// `application/json`, and nothing else but its one harmless parameter (RFC 8259 has no other encoding than UTF-8).
@@ -71,72 +129,6 @@ fn is_json(media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(|part| part.trim().to_ascii_lowercase());
     parts.next().is_some_and(|name| name == "application/json")
         && parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\""))
-}
-
-/// A page whose head tells where the next one is.
-async fn paged(
-    context: &Context,
-    principal: &Principal,
-    asked: &Asked,
-    uri: &Uri,
-    parameters: &[(String, String)],
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let (mut response, entry) = answer(context, principal, asked, headers).await?;
-    if let Some(next) = &entry.next {
-        let link = next_link(context.limits.public_url.as_deref(), uri.path(), parameters, next);
-        // The link is escaped, so it is a header's text.
-        if let Ok(link) = HeaderValue::try_from(link) {
-            response.headers_mut().append(header::LINK, link);
-        }
-    }
-    Ok(response)
-}
-
-/// `GET /v1/datasets/{dataset}/rows/{key}`, a segment for each column of the key.
-pub(super) async fn row(
-    State(context): State<Context>,
-    Caller(principal): Caller,
-    Path((dataset, _)): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    visible(&context, &principal, &dataset)?;
-    // Cut from the raw path: an escaped slash belongs to its segment.
-    let key: Vec<&str> = uri.path().splitn(6, '/').collect();
-    let key = segments(key.last().copied().unwrap_or_default())?;
-    let asked = params::row(&dataset, key, parameters(uri.query())?)?;
-    Ok(answer(&context, &principal, &asked, &headers).await?.0)
-}
-
-/// A dataset that is not there is a 404 whatever else is wrong with the request.
-fn visible(context: &Context, principal: &Principal, dataset: &str) -> Result<(), Problem> {
-    match crate::plan::View::of(&context.engine.catalog, principal, dataset) {
-        Some(_) => Ok(()),
-        None => Err(crate::plan::Error::UnknownDataset(dataset.to_owned()).into()),
-    }
-}
-
-async fn answer(
-    context: &Context,
-    principal: &Principal,
-    asked: &Asked,
-    headers: &HeaderMap,
-) -> Result<(Response, Entry), Problem> {
-    let plan = context.engine.plan(&asked.query, principal)?;
-    let media_type = media_type(headers, asked.format.as_deref())?;
-    let representation = Representation { media_type, numbers: asked.numbers };
-    let entry = match asked.act {
-        Act::Answer => context.engine.answer(&plan, representation).await?,
-        Act::DryRun => context.engine.estimate(&plan).await?,
-        Act::Explain => context.engine.explain(&plan).await?,
-    };
-
-    let mut response = private(entry.body.clone().into_response());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.as_str()));
-    deprecate(plan.dataset(), headers);
-    Ok((response, entry))
 }
 
 /// Tells of a dataset on its way out: RFC 9745 dates its deprecation, RFC 8594 its end.

@@ -92,6 +92,8 @@ impl<'t> Reader<'t> {
 
     /// `or(…)`, `and(…)`, `field=value`, and each of them behind `not.`.
     pub(super) fn condition(&mut self) -> Result<Filter, Problem> {
+        // Space before a condition says nothing; inside a value it does.
+        self.rest = self.rest.trim_start_matches(' ');
         if self.eat("not.") {
             return Ok(Filter::Not(Box::new(self.positive()?)));
         }
@@ -114,7 +116,7 @@ impl<'t> Reader<'t> {
 
     /// A field's name with its operator; the parentheses of a measure belong to it.
     fn name(&mut self) -> Result<String, Problem> {
-        let mut name = self.until(&['=', ',', '(', ')', '"']).to_owned();
+        let mut name = self.until(&['=', ',', '(', ')', '"']).trim_end_matches(' ').to_owned();
         if self.names == Names::Measures && self.eat("(") {
             name = format!("{name}({}", self.until(&['=', ',', '(', ')', '"']));
             self.expect(")", "a closing parenthesis")?;
@@ -232,6 +234,7 @@ mod tests {
                     compare("b", Operator::Nin, Operand::Many(Vec::new())),
                 ],
             ),
+            ("( a =1, not.b=2 )", vec![eq("a", "1"), not(eq("b", "2 "))]),
             // A column may be called as a connective begins.
             ("(order=1,android=2)", vec![eq("order", "1"), eq("android", "2")]),
         ];

@@ -70,11 +70,12 @@ fn postgres_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> 
         Type::Date => call("", value, "::timestamp"),
         _ => {
             let zone = plan.zone().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned();
-            Expr::Words(vec![
-                Part::Expr(value),
-                Part::Word(" AT TIME ZONE "),
-                Part::Expr(Expr::Bind(Parameter::One(Type::String, Value::String(zone)))),
-            ])
+            let zone = Part::Expr(Expr::Bind(Parameter::One(Type::String, Value::String(zone))));
+            let local = [Part::Expr(value), Part::Word(" AT TIME ZONE "), zone];
+            // UTC does not leave the calendar; clocks of other zones do, by some hours at its ends.
+            let ends = ["least(greatest(", ", timestamp '0001-01-01'), timestamp '9999-12-31')"];
+            let [before, behind] = if plan.zone().is_some() { ends } else { ["", ""] };
+            Expr::Words([Part::Word(before)].into_iter().chain(local).chain([Part::Word(behind)]).collect())
         }
     };
     let trunc = match bucket {
@@ -383,7 +384,8 @@ fn local<'p>(zone: Option<&TimeZone>, value: Expr<'p>) -> Expr<'p> {
         parts.extend([Part::Word(" WHEN 1 = 0 THEN 0")]);
     }
     parts.extend([Part::Word(" ELSE "), offset(before), Part::Word(" END)")]);
-    Expr::Words(parts)
+    // 0001-01-01 and 9999-12-31: clocks leave the calendar at its ends, by some hours.
+    call("min(max(", Expr::Words(parts), ", -62135596800000000), 253402214400000000)")
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ impl<'p> Builder<'p> {
                 let equal = columns
                     .enumerate()
                     .map(|(place, column)| Expr::Compare(vec![column], Compare::Eq, vec![Expr::Key(place + 1)]));
-                Expr::And(equal.collect())
+                equal.fold(Expr::default(), Expr::and)
             }
             // One parameter whatever their number: SQLite bounds those of a statement.
             Dialect::Sqlite => {
@@ -311,7 +311,7 @@ impl<'p> Builder<'p> {
         // Its value is one within the key, and an index does not need to hear of it.
         let within = plan.order().iter().filter(|key| made_of(&plan.fields()[key.field]) != Some(column));
         inner.order = within.map(|key| order(plan, key)).collect();
-        inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()) + 1)));
+        inner.limit = Some(Limit::AtLeast(count(i64::from(plan.limit()) + 1)));
         let keys = Keys::Given(vec![self.list(column, values)]);
         let from = From::Each(keys, Box::new(inner), "top");
         self.ordered(self.fields_of(Stage { from, filter: Expr::default() }))
@@ -326,6 +326,9 @@ impl<'p> Builder<'p> {
     /// The rows of each parent, up to the limit of each.
     fn each_parent(self) -> Select<'p> {
         let plan = self.plan;
+        if let Some(select) = self.row_of_key() {
+            return select;
+        }
         let mut inner = self.fields_of(self.stage());
         inner.order = self.order_of_each();
         inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()))));
@@ -337,6 +340,21 @@ impl<'p> Builder<'p> {
         let mut select = self.fields_of(Stage { from, filter: Expr::default() });
         select.order = plan.order().iter().map(|key| order(plan, key)).collect();
         select
+    }
+
+    /// A parent has one row at most where they share the whole key: there is nothing to order and nothing to cut.
+    fn row_of_key(self) -> Option<Select<'p>> {
+        let plan = self.plan;
+        let [field] = plan.joined() else { return None };
+        let column = made_of(&plan.fields()[*field])?;
+        if plan.dataset().primary_key != [column] || plan.revision().is_some() {
+            return None;
+        }
+        let values = self.parents.unwrap_or_default().iter().flatten().cloned().collect();
+        let data_type = plan.column(column).data_type;
+        let listed = Expr::In { left: Box::new(self.column(column)), data_type, values, not: false };
+        let filter = self.conditions(Places::Columns).of(plan.filter()).and(listed);
+        Some(self.fields_of(Stage { from: From::Relation(plan.relation()), filter }))
     }
 
     /// The order within a parent: what rows share with it decides nothing.

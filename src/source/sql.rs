@@ -78,7 +78,44 @@ pub(super) struct Select<'p> {
 pub(super) enum Limit {
     One,
     Bound(Parameter),
+    /// So many, or some more where another select cuts them: the least of [`STEPS`] that is enough, as a word. Postgres
+    /// keeps a plan for all parameters only where it costs no more than one made for these, and of a limit that is a
+    /// parameter it assumes a tenth of the rows.
+    AtLeast(Parameter),
 }
+
+/// Limits that are words: the powers of two, and one more than people mostly ask for.
+const STEPS: [(i64, &str); 26] = [
+    (2, "2"),
+    (4, "4"),
+    (6, "6"),
+    (8, "8"),
+    (11, "11"),
+    (16, "16"),
+    (21, "21"),
+    (26, "26"),
+    (32, "32"),
+    (51, "51"),
+    (64, "64"),
+    (101, "101"),
+    (128, "128"),
+    (201, "201"),
+    (256, "256"),
+    (501, "501"),
+    (512, "512"),
+    (1001, "1001"),
+    (2048, "2048"),
+    (4096, "4096"),
+    (8192, "8192"),
+    (16_384, "16384"),
+    (32_768, "32768"),
+    (65_536, "65536"),
+    (131_072, "131072"),
+    (1_048_576, "1048576"),
+];
+
+/// Keys of a list that are placeholders of their own: their number is then known to a plan for all parameters.
+const KEYS_SPELLED_MAX: usize = 16;
 
 #[derive(Clone, Default)]
 pub(super) enum From<'p> {
@@ -289,7 +326,12 @@ impl Writer {
         match &select.limit {
             None => {}
             Some(Limit::One) => self.word(" LIMIT 1"),
-            Some(Limit::Bound(limit)) => {
+            Some(Limit::AtLeast(Parameter::One(_, Value::Int(rows)))) if *rows <= STEPS[STEPS.len() - 1].0 => {
+                let step = STEPS.iter().find(|(step, _)| step >= rows).map_or(STEPS[STEPS.len() - 1].1, |step| step.1);
+                self.word(" LIMIT ");
+                self.word(step);
+            }
+            Some(Limit::Bound(limit) | Limit::AtLeast(limit)) => {
                 self.word(" LIMIT ");
                 self.bind(limit);
             }
@@ -343,6 +385,15 @@ impl Writer {
 
     fn keys(&mut self, keys: &Keys<'_>) {
         let columns = match keys {
+            Keys::Given(lists)
+                if let [Parameter::Many(data_type, values)] = lists.as_slice()
+                    && (1..=KEYS_SPELLED_MAX).contains(&values.len()) =>
+            {
+                self.word("(VALUES (");
+                self.list(values, "), (", |writer, value| writer.bind(&Parameter::One(*data_type, value.clone())));
+                self.word("))");
+                1
+            }
             Keys::Given(lists) => {
                 self.word("unnest(");
                 self.list(lists, ", ", Self::bind);
@@ -539,12 +590,15 @@ impl Writer {
                     self.bind(&Parameter::Many(*data_type, vec![value.clone()]));
                 }
             }
+            // Null has no elements, and does not say that it lacks one.
             Dialect::Sqlite => {
-                self.word("EXISTS (SELECT 1 FROM json_each(");
+                self.word("CASE WHEN ");
+                self.expr(list);
+                self.word(" IS NOT NULL THEN EXISTS (SELECT 1 FROM json_each(");
                 self.expr(list);
                 self.word(") WHERE value = ");
                 self.bind(element);
-                self.word(")");
+                self.word(") END");
             }
         }
     }

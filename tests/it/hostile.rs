@@ -546,6 +546,74 @@ async fn no_value_of_a_part_of_a_question_breaks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_value_in_a_tree_a_group_or_an_expansion_breaks_it() {
+    in_every(&[
+        "/v1/datasets/price_daily/rows?or=*&limit=1".into(),
+        "/v1/datasets/price_daily/rows?or=(symbol=*,not.and(close.gt=*))&limit=1".into(),
+        "/v1/datasets/news/rows?not.or=(headline=\"*\",symbols.has=\"*\",category.in=(\"*\"))&limit=1".into(),
+        "/v1/datasets/price_daily/rows?and=(*)&limit=1".into(),
+        "/v1/datasets/news/rows?search=*&limit=1".into(),
+        "/v1/datasets/news/rows?search=apple%20*&latest_by=category&tz=*&limit=1".into(),
+        "/v1/datasets/fundamental/rows?revision=*&limit=1".into(),
+        "/v1/datasets/price_daily/rows?count=*&limit=1".into(),
+        "/v1/datasets/price_daily/rows?expand=*&limit=1".into(),
+        "/v1/datasets/company_profile/rows?expand=prices(limit=*,sort=*)&limit=1".into(),
+        "/v1/datasets/company_profile/rows?expand=prices(*,limit=1)&limit=1".into(),
+        "/v1/datasets/price_daily/aggregate?group_by=*&measures=count()".into(),
+        "/v1/datasets/price_daily/aggregate?measures=*".into(),
+        "/v1/datasets/price_daily/aggregate?measures=max(*)".into(),
+        "/v1/datasets/price_daily/aggregate?resample=*".into(),
+        "/v1/datasets/price_daily/aggregate?group_by=symbol&measures=sum(volume)&having=(sum(volume).gt=*)&limit=1"
+            .into(),
+        "/v1/datasets/signal/aggregate?group_by=signal&measures=count()&having=*&sort=*&limit=1".into(),
+        "/v1/datasets/price_daily/rows?dry_run=*&limit=1".into(),
+        "/v1/datasets/price_daily/rows?explain=*&limit=1".into(),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_body_breaks_it() {
+    let json = |value: &[u8]| serde_json::to_vec(&String::from_utf8_lossy(value)).expect("JSON");
+    let forms: [(&str, &str); 12] = [
+        ("", ""),
+        ("{\"filter\":", "}"),
+        ("{\"filter\":{\"symbol\":", "}}"),
+        ("{\"filter\":{\"close\":{\"gt\":", "}}}"),
+        ("{\"filter\":{\"symbol\":{\"in\":[", "]}}}"),
+        ("{\"filter\":{\"or\":[{\"symbol\":", "}]}}"),
+        ("{\"limit\":", "}"),
+        ("{\"sort\":[", "],\"limit\":1}"),
+        ("{\"expand\":{\"profile\":", "}}"),
+        ("{\"measures\":[", "]}"),
+        ("{\"measures\":[\"sum(volume)\"],\"having\":{\"sum(volume)\":{\"lt\":", "}}}"),
+        ("{", ":1}"),
+    ];
+    for backend in Backend::ALL {
+        let server = Server::over(backend).await;
+        let token = server.token("internal_scientist");
+        let mut requests = Vec::new();
+        for (before, behind) in forms {
+            for value in values() {
+                for value in [value.clone(), json(&value)] {
+                    let body = [before.as_bytes(), &value, behind.as_bytes()].concat();
+                    let at = format!("{backend:?} {}", String::from_utf8_lossy(&body[..body.len().min(200)]));
+                    let head = format!(
+                        "POST /v1/datasets/price_daily/query HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n\
+                         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    requests.push((at, [head.into_bytes(), body].concat()));
+                }
+            }
+        }
+        let tally = ask(&server, requests).await;
+        assert!(tally[&400] > 1_000, "{tally:?}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_value_of_a_filter_breaks_it() {
     let filters = filters();
     // Every operator, and every type that can be filtered.

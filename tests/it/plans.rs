@@ -5,10 +5,10 @@ use std::sync::Arc;
 use martello::app::House;
 use martello::auth::Principal;
 use martello::catalog::Catalog;
-use martello::plan::{self, Plan};
-use martello::query::{CursorKey, Query};
+use martello::plan::{self, Plan, Value};
+use martello::query::{Count, CursorKey, Query};
 use martello::rest::question;
-use martello::source::{Dialect, Parameter, statement};
+use martello::source::{Dialect, Parameter, Statement, counting, statement};
 use proptest::prelude::*;
 
 use crate::support::repository;
@@ -51,8 +51,21 @@ fn golden_plans_are_as_they_were_read() {
 }
 
 fn sql(plan: &Plan, dialect: Dialect) -> String {
-    let statement = statement(plan, dialect, None);
-    let mut text = format!("{dialect:?}:\n{}\n", statement.text);
+    let mut text = format!("{dialect:?}:\n{}", shown(&statement(plan, dialect, None)));
+    if plan.count() == Count::Exact {
+        text.push_str(&format!("{dialect:?}, counted:\n{}", shown(&counting(plan, dialect))));
+    }
+    for related in plan.related() {
+        // Rows that share one value with their parent, as all of the demo's do.
+        let parents = [vec![Value::String("AAPL".into())], vec![Value::String("IBM".into())]];
+        let statement = statement(&related.plan, dialect, Some(&parents));
+        text.push_str(&format!("{dialect:?}, {}:\n{}", related.name, shown(&statement)));
+    }
+    text
+}
+
+fn shown(statement: &Statement) -> String {
+    let mut text = format!("{}\n", statement.text);
     for (index, parameter) in statement.parameters.iter().enumerate() {
         text.push_str(&match parameter {
             Parameter::One(data_type, value) => format!("  {} {data_type} {value:?}\n", index + 1),
