@@ -104,13 +104,18 @@ fn shown(dataset: &Dataset) -> String {
         let known_at = &dataset.columns[point_in_time.known_at].name;
         line(format!("known at     {known_at}, by {}", names(&point_in_time.identity)));
     }
+    if let Some(bars) = dataset.bars {
+        let columns: Vec<usize> = bars.measures().map(|(column, _)| column).collect();
+        line(format!("bars         {}", names(&columns)));
+    }
     line(String::new());
     for column in &dataset.columns {
         let null = if column.nullable { "null" } else { "" };
         let operators: Vec<&str> = column.filter.iter().map(|operator| operator.as_str()).collect();
         let sort = if column.sort { " sort" } else { "" };
+        let search = if column.searchable { " search" } else { "" };
         let data_type = column.data_type.to_string();
-        line(format!("{:24} {data_type:14} {null:5} {}{sort}", column.name.as_str(), operators.join(" ")));
+        line(format!("{:24} {data_type:14} {null:5} {}{sort}{search}", column.name.as_str(), operators.join(" ")));
     }
     text
 }

@@ -122,14 +122,6 @@ fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
         (PRICES, "  - name: volume", "  - name: Volume", 0, "name", "expected a lower-case letter, then at most 62"),
         (PRICES, "  - name: volume", "  - name: close", 0, "name", "a second column close"),
         (
-            PRICES,
-            "    type: date\n",
-            "    type: date\n    searchable: true\n",
-            1,
-            "searchable",
-            "date is date: only a string is searchable",
-        ),
-        (
             "datasets/technical_daily.yaml",
             "  relation: technical_daily",
             "  relation: news__search_data",
@@ -371,6 +363,12 @@ fn the_catalog_is_shown_as_a_whole_and_dataset_by_dataset() {
     }
     let column = one.well().lines().find(|line| line.starts_with("filing_fiscal_year ")).expect("a column");
     assert!(column.contains("int32") && column.ends_with("null  eq ne gt gte lt lte in nin is_null sort"), "{column}");
+    let prices = run(martello(&["catalog", "show", "price_daily"]));
+    let bars = "bars         open, high, low, close, volume";
+    assert!(prices.well().lines().any(|line| line == bars), "{}", prices.out);
+    let news = run(martello(&["catalog", "show", "news"]));
+    let headline = news.well().lines().find(|line| line.starts_with("headline ")).expect("a column");
+    assert!(headline.ends_with("eq ne in nin prefix contains search"), "{headline}");
     let none = run(martello(&["catalog", "show", "prices"]));
     assert!(none.complaint().contains("find dataset \"prices\": expected one of company_profile, fundamental"));
 }
