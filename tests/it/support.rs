@@ -1,5 +1,6 @@
 //! Starts servers and asks them.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +41,17 @@ pub fn variable(name: &str) -> String {
 /// The repository's own folder.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// The text as a URL's query holds it, with all escaped that could mean something there.
+pub fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("written"),
+        }
+        out
+    })
 }
 
 /// The configuration of a test server: free ports, the repository's catalog, one source.
