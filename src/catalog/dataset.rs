@@ -170,6 +170,9 @@ pub enum RelationKind {
     Many,
 }
 
+/// Columns that a relation may be on: more than any key has.
+pub const RELATION_COLUMNS_MAX: usize = 8;
+
 /// A path from rows of one dataset to rows of another.
 #[derive(Debug)]
 pub struct Relationship {

@@ -11,7 +11,7 @@ use super::dataset::{
     Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Lineage, PointInTime, RelationKind, Relationship,
 };
 use super::yaml::{Checked, Fault};
-use super::{Catalog, Error, Function, NAME_BYTES_MAX, Name, RESERVED, Relation, Type};
+use super::{Catalog, Error, Function, NAME_BYTES_MAX, Name, RELATION_COLUMNS_MAX, RESERVED, Relation, Type};
 
 /// More columns than any mart should have; a bound on everything that is per column.
 const COLUMNS_MAX: usize = 512;
@@ -177,6 +177,11 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
     let relations = contract.relations.iter().filter_map(|form| {
         let name = scope.checked.parse::<Name>(&form.name);
         let dataset = scope.checked.parse::<Name>(&form.dataset);
+        if form.on.is_empty() || form.on.len() > RELATION_COLUMNS_MAX {
+            scope
+                .checked
+                .at(form.name.referenced, format_args!("expected `on` with 1 to {RELATION_COLUMNS_MAX} columns"));
+        }
         let mut on = Vec::with_capacity(form.on.len());
         for (ours, theirs) in &form.on {
             let Some(index) = by_name.get(ours.as_str()) else {

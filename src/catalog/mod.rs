@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 pub use contract::{Cache, Sla};
 pub use dataset::{
-    Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Family, Lineage, PointInTime, RelationKind,
-    Relationship,
+    Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Family, Lineage, PointInTime,
+    RELATION_COLUMNS_MAX, RelationKind, Relationship,
 };
 pub use filter::{Comparison, Filter, Operand};
 pub use load::{compile, load};

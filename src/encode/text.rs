@@ -9,7 +9,11 @@ pub fn write_decimal(digits: i128, scale: u8, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     let mut buffer = itoa::Buffer::new();
-    let text = buffer.format(digits.unsigned_abs()).as_bytes();
+    // Most fit a machine word, and are written several times as fast.
+    let text = match u64::try_from(digits.unsigned_abs()) {
+        Ok(word) => buffer.format(word).as_bytes(),
+        Err(_) => buffer.format(digits.unsigned_abs()).as_bytes(),
+    };
     let scale = usize::from(scale);
     if scale == 0 {
         out.extend_from_slice(text);

@@ -14,6 +14,8 @@ pub const CONDITIONS_MAX: usize = 64;
 pub const IN_VALUES_MAX: usize = 1000;
 /// Words of one search at most.
 pub const SEARCH_WORDS_MAX: usize = 16;
+/// Bytes of one of them at most: Postgres takes words of up to 2046, and nobody's are half as long.
+pub const SEARCH_WORD_BYTES_MAX: usize = 255;
 /// Keys of one order at most, before the primary key is added.
 pub const SORT_KEYS_MAX: usize = 8;
 /// Names as alike as this are taken for slips of each other (1 is equal).
@@ -344,6 +346,9 @@ pub(super) fn search(view: &View, text: &str) -> Result<Predicate, Error> {
     words.dedup();
     if words.len() > SEARCH_WORDS_MAX {
         return Err(Error::TooMany { what: "words of search", max: SEARCH_WORDS_MAX });
+    }
+    if words.iter().any(|word| word.len() > SEARCH_WORD_BYTES_MAX) {
+        return Err(Error::TooMany { what: "bytes in a word of search", max: SEARCH_WORD_BYTES_MAX });
     }
     if words.is_empty() || text.contains('\0') {
         return Err(Error::Literal { parameter: "search".into(), expected: Expected::Words });

@@ -24,7 +24,7 @@ use crate::auth::Principal;
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Direction, Name, Relation};
 use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Nulls, Query};
 
-pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
+pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORD_BYTES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
 pub use cursor::Keyset;
 pub use error::{Error, Expected, Place};
 pub use field::{Field, Output, measured};

@@ -94,6 +94,16 @@ fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
             "identity": names(&point_in_time.identity),
             "period": names(&[point_in_time.period]).first(),
         })),
+        "bars": view.bars().map(|bars| {
+            let name = |index: usize| dataset.columns[index].name.as_str();
+            json!({
+                "open": name(bars.open),
+                "high": name(bars.high),
+                "low": name(bars.low),
+                "close": name(bars.close),
+                "volume": bars.volume.map(name),
+            })
+        }),
         "columns": view.columns().map(column).collect::<Vec<_>>(),
         "relations": relations,
         "sla": sla,
@@ -108,7 +118,11 @@ fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
             "rows_per_request": view.rows_per_request(),
             "rows_by_default": LIMIT_DEFAULT.min(view.rows_per_request()),
         },
-        "links": { "rows": format!("/v1/datasets/{}/rows", dataset.name) },
+        "links": {
+            "rows": format!("/v1/datasets/{}/rows", dataset.name),
+            "aggregate": format!("/v1/datasets/{}/aggregate", dataset.name),
+            "query": format!("/v1/datasets/{}/query", dataset.name),
+        },
     })
 }
 
@@ -132,6 +146,7 @@ fn column(column: &Column) -> Value {
         "example": column.example,
         "filter": column.filter.iter().map(|operator| operator.as_str()).collect::<Vec<_>>(),
         "sort": column.sort,
+        "searchable": column.searchable,
         "aggregate": column.aggregate.iter().map(|function| function.as_str()).collect::<Vec<_>>(),
     })
 }

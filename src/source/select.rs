@@ -5,7 +5,7 @@
 //! index has its rows in order: the first rows of every listed value, the newest row of every value that there is, and
 //! the related rows of every parent.
 
-use crate::catalog::{ColumnIndex, Direction, Type};
+use crate::catalog::{ColumnIndex, Direction, RELATION_COLUMNS_MAX, Type};
 use crate::plan::{Field, Latest, Output, Plan, Predicate, Revision, Test, Value};
 
 use super::condition::{Conditions, Places, behind, bound, order};
@@ -118,12 +118,9 @@ impl<'p> Builder<'p> {
         let mut joined = self.joined();
         if let Some(revision) = plan.revision() {
             let mut among = self.conditions(Places::Columns).of(&revision.among);
+            let mut shared = plan.joined().iter().filter_map(|field| made_of(&plan.fields()[*field]));
             // Rows of one fact have the same parent or none: it may come first, as the rest of `among`.
-            if plan
-                .joined()
-                .iter()
-                .all(|field| made_of(&plan.fields()[*field]).is_some_and(|index| revision.identity.contains(&index)))
-            {
+            if shared.all(|index| revision.identity.contains(&index)) {
                 among = among.and(std::mem::take(&mut joined));
             }
             from = From::Select(Box::new(self.revised(revision, from, among)), "revision");
@@ -155,7 +152,7 @@ impl<'p> Builder<'p> {
             Dialect::Sqlite => {
                 let text = super::sqlite::json_rows(parents);
                 let element = |place: usize| {
-                    const ELEMENTS: [&str; 8] = [
+                    const ELEMENTS: [&str; RELATION_COLUMNS_MAX] = [
                         "json_extract(value, '$[0]')",
                         "json_extract(value, '$[1]')",
                         "json_extract(value, '$[2]')",
@@ -165,7 +162,8 @@ impl<'p> Builder<'p> {
                         "json_extract(value, '$[6]')",
                         "json_extract(value, '$[7]')",
                     ];
-                    Expr::word(ELEMENTS.get(place).copied().unwrap_or("NULL"))
+                    // A contract's relation has no more columns than that.
+                    Expr::word(ELEMENTS[place])
                 };
                 let rows = Expr::Bind(Parameter::One(Type::String, Value::String(text)));
                 let inner = Select {
@@ -296,16 +294,12 @@ impl<'p> Builder<'p> {
             Predicate::All(plan.filter().conjuncts_ref().iter().filter(|part| !lists(part, column)).cloned().collect());
         let mut filter = Expr::Compare(vec![self.column(column)], Compare::Eq, vec![Expr::Key(1)]);
         filter = filter.and(self.conditions(Places::Columns).of(&others));
-        if let Some(after) = plan.after() {
-            // Within one value, the bound of the next key is what the index can begin at.
-            let keys = plan.order().iter().zip(after);
-            let next = keys.filter(|(key, _)| made_of(&plan.fields()[key.field]) != Some(column));
-            if let Some(bound) =
-                next.clone().next().and_then(|(key, value)| self.bound_within(column, key, value.as_ref()))
-            {
-                filter = filter.and(bound);
-            }
-            filter = filter.and(behind(plan, after));
+        if let (Some(after), Some(first)) = (plan.after(), plan.order().first()) {
+            // What the page begins behind is a row of some value; the bound of the first key is what every value's part of
+            // the index can begin at, where that key is not the value itself.
+            let of_value = made_of(&plan.fields()[first.field]) == Some(column);
+            let bound = after.first().filter(|_| !of_value).and_then(|value| bound(plan, first, value.as_ref()));
+            filter = filter.and(bound.unwrap_or_default()).and(behind(plan, after));
         }
         let mut inner = self.fields_of(Stage { from: From::Relation(plan.relation()), filter });
         // Its value is one within the key, and an index does not need to hear of it.
@@ -315,12 +309,6 @@ impl<'p> Builder<'p> {
         let keys = Keys::Given(vec![self.list(column, values)]);
         let from = From::Each(keys, Box::new(inner), "top");
         self.ordered(self.fields_of(Stage { from, filter: Expr::default() }))
-    }
-
-    /// The bound of a key holds within each value only where no key before it decides: where it is the first.
-    fn bound_within(self, column: ColumnIndex, key: &crate::plan::SortKey, value: Option<&Value>) -> Option<Expr<'p>> {
-        let first = self.plan.order().first()?;
-        (made_of(&self.plan.fields()[first.field]) != Some(column)).then(|| bound(self.plan, key, value)).flatten()
     }
 
     /// The rows of each parent, up to the limit of each.

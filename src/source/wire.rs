@@ -135,37 +135,69 @@ fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Unfit> {
     bytes.try_into().map_err(|_| Unfit)
 }
 
+/// 10^0 to 10^38: what a cell needs of them must not be computed cell by cell.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
+
 /// A numeric's binary form at a fixed scale, exactly: base-10000 digits, the weight of the first, sign, display scale
 /// (see numeric.c, numeric_send). A longer fraction, NaN and infinities are refused.
 fn numeric(bytes: &[u8], precision: u8, scale: u8) -> Result<i128, Unfit> {
-    let mut words = bytes.chunks_exact(2).map(|word| u16::from_be_bytes([word[0], word[1]]));
-    let mut next = || words.next().ok_or(Unfit);
-    let (digits, weight, sign, _display) = (next()?, next()?.cast_signed(), next()?, next()?);
-    let negative = match sign {
+    let (head, groups) = bytes.split_first_chunk::<8>().ok_or(Unfit)?;
+    let count = usize::from(u16::from_be_bytes([head[0], head[1]]));
+    let weight = i16::from_be_bytes([head[2], head[3]]);
+    let negative = match u16::from_be_bytes([head[4], head[5]]) {
         0x0000 => false,
         0x4000 => true,
         _ => return Err(Unfit),
     };
-    let mut value: i128 = 0;
-    let mut power = i32::from(weight) * 4;
-    for _ in 0..digits {
-        let digit = i128::from(next()?);
-        // This digit stands for digit × 10^power; at the scale, for digit × 10^(power + scale).
-        let shift = power + i32::from(scale);
-        let part = match u32::try_from(shift) {
-            Ok(shift) => digit.checked_mul(10_i128.checked_pow(shift).ok_or(Unfit)?).ok_or(Unfit)?,
-            Err(_) => {
-                let divisor = 10_i128.checked_pow(shift.unsigned_abs()).ok_or(Unfit)?;
-                if digit % divisor != 0 {
-                    return Err(Unfit);
-                }
-                digit / divisor
-            }
-        };
-        value = value.checked_add(part).ok_or(Unfit)?;
-        power -= 4;
+    let mut groups = groups.get(..count * 2).ok_or(Unfit)?;
+    // The last group stands for its digits × 10^shift at the scale.
+    let mut shift = (i32::from(weight) - i32::try_from(count).map_err(|_| Unfit)? + 1) * 4 + i32::from(scale);
+    // Groups wholly behind the scale say nothing, or say too much.
+    while shift <= -4
+        && let Some((rest, last)) = groups.split_last_chunk::<2>()
+    {
+        if *last != [0, 0] {
+            return Err(Unfit);
+        }
+        (groups, shift) = (rest, shift + 4);
     }
-    if value >= 10_i128.pow(precision.into()) {
+    let Some((front, last)) = groups.split_last_chunk::<2>() else { return Ok(0) };
+    let last = u64::from(u16::from_be_bytes(*last));
+    let digits = front.chunks_exact(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair[1]])));
+    // A group that reaches behind the scale brings only its leading digits.
+    let (factor, last) = match u32::try_from(shift) {
+        Ok(_) => (10_000, last),
+        Err(_) => {
+            let behind = 10_u64.pow(shift.unsigned_abs());
+            if last % behind != 0 {
+                return Err(Unfit);
+            }
+            (10_000 / behind, last / behind)
+        }
+    };
+    // Four groups are 16 digits, which a machine word holds.
+    let value = if front.len() <= 6 {
+        i128::from(digits.fold(0, |value, digit| value * 10_000 + digit) * factor + last)
+    } else {
+        let mut value: i128 = 0;
+        for digit in digits {
+            value = value.checked_mul(10_000).and_then(|value| value.checked_add(digit.into())).ok_or(Unfit)?;
+        }
+        value.checked_mul(factor.into()).and_then(|value| value.checked_add(last.into())).ok_or(Unfit)?
+    };
+    let value = match usize::try_from(shift) {
+        Ok(0) | Err(_) => value,
+        Ok(shift) => POWERS.get(shift).and_then(|power| value.checked_mul(*power)).ok_or(Unfit)?,
+    };
+    if value >= POWERS[usize::from(precision)] {
         return Err(Unfit);
     }
     Ok(if negative { -value } else { value })

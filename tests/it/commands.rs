@@ -122,6 +122,14 @@ fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
         (PRICES, "  - name: volume", "  - name: Volume", 0, "name", "expected a lower-case letter, then at most 62"),
         (PRICES, "  - name: volume", "  - name: close", 0, "name", "a second column close"),
         (
+            PRICES,
+            "    type: date\n",
+            "    type: date\n    searchable: true\n",
+            1,
+            "searchable",
+            "date is date: only a string is searchable",
+        ),
+        (
             "datasets/technical_daily.yaml",
             "  relation: technical_daily",
             "  relation: news__search_data",

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use martello::app::House;
+use martello::config::Config;
 use martello::plan::View;
+use serde_json::{Value, json};
 
 use crate::support::{Backend, Server, config, repository};
 
@@ -77,4 +79,40 @@ async fn every_role_gets_its_columns_and_no_other_in_every_place() {
         }
     }
     server.stop().await;
+}
+
+/// A bar of which a part is hidden is none: neither described nor made longer.
+#[tokio::test]
+async fn bars_are_described_to_a_role_that_sees_all_of_them() {
+    let whole = json!({ "open": "open", "high": "high", "low": "low", "close": "close", "volume": "volume" });
+    let folder = tempfile::tempdir().expect("a folder");
+    let (catalog, contracts) = (repository().join("catalog"), folder.path().join("datasets"));
+    std::fs::create_dir(&contracts).expect("a folder");
+    for entry in std::fs::read_dir(catalog.join("datasets")).expect("a folder") {
+        let file = entry.expect("an entry").path();
+        std::fs::copy(&file, contracts.join(file.file_name().expect("a name"))).expect("copied");
+    }
+    let access = std::fs::read_to_string(catalog.join("access.yaml")).expect("a text");
+    let hiding = access.replacen("[symbol, date, open, high, low, close, volume]", "[symbol, date, close, volume]", 1);
+    assert_ne!(hiding, access);
+    for (access, bars, status) in [(access, whole, 200), (hiding, Value::Null, 400)] {
+        std::fs::write(folder.path().join("access.yaml"), access).expect("written");
+        let config = Config { catalog: folder.path().to_owned(), ..config(Backend::Sqlite) };
+        let server = Server::start(config).await;
+        let described = server.get("client_basic", "/v1/datasets/price_daily").await.json()["data"].clone();
+        assert_eq!(described["bars"], bars);
+        let link = described["links"]["aggregate"].as_str().expect("a link");
+        let resampled = server.get("client_basic", &format!("{link}?resample=1y&limit=1")).await;
+        assert_eq!(resampled.status, status, "{}", resampled.text());
+        // News has no bars, and words.
+        let news = server.get("client_basic", "/v1/datasets/news").await.json()["data"].clone();
+        assert_eq!(news["bars"], Value::Null);
+        let searchable =
+            news["columns"].as_array().expect("columns").iter().filter(|column| column["searchable"] == true);
+        assert_eq!(searchable.map(|column| &column["name"]).collect::<Vec<_>>(), ["headline"]);
+        let query = server.request(reqwest::Method::POST, news["links"]["query"].as_str().expect("a link"));
+        let query = query.bearer_auth(server.token("client_basic")).json(&json!({ "search": "apple", "limit": 1 }));
+        assert_eq!(server.send(query).await.rows().len(), 1);
+        server.stop().await;
+    }
 }

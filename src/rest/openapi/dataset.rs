@@ -73,6 +73,13 @@ fn contract() -> Vec<Named> {
                 "point_in_time",
                 optional("DatasetPointInTime", "How revisions are told apart; null where there are none."),
             ),
+            (
+                "bars",
+                optional(
+                    "DatasetBars",
+                    "The columns that resample reads; null where rows are no bars, or hidden in part.",
+                ),
+            ),
             ("columns", list("The columns that you may see.", named("DatasetColumn"))),
             ("relations", list("Datasets that its rows lead to.", named("DatasetRelation"))),
             ("sla", named("DatasetSla")),
@@ -98,6 +105,7 @@ fn contract() -> Vec<Named> {
             ("example", example.into()),
             ("filter", list("How rows may be filtered by it.", text().examples(operators))),
             ("sort", flag("Whether rows may be ordered by it.").into()),
+            ("searchable", flag("Whether search reads its words.").into()),
             ("aggregate", list("What may be computed over it.", text().examples(["avg", "max"]))),
         ],
     );
@@ -107,6 +115,16 @@ fn contract() -> Vec<Named> {
             ("known_at", said("The column that says when a row became known.")),
             ("identity", list("Columns that revisions of one fact share.", text())),
             ("period", nullable("The column that says which period the fact is about.").into()),
+        ],
+    );
+    let bars = object(
+        "The columns of a price bar: resample makes longer ones of them.",
+        [
+            ("open", said("The first price.")),
+            ("high", said("The highest price.")),
+            ("low", said("The lowest price.")),
+            ("close", said("The last price.")),
+            ("volume", nullable("What changed hands.").into()),
         ],
     );
     let relation = object(
@@ -123,6 +141,7 @@ fn contract() -> Vec<Named> {
         ("Dataset", dataset),
         ("DatasetColumn", column),
         ("DatasetPointInTime", point_in_time),
+        ("DatasetBars", bars),
         ("DatasetRelation", relation),
     ])
 }
@@ -170,12 +189,20 @@ fn promises() -> Vec<Named> {
             ("rows_by_default", count("Rows of a page when you do not say.").into()),
         ],
     );
+    let links = object(
+        "Where to go on.",
+        [
+            ("rows", described("Its rows.").into()),
+            ("aggregate", described("Groups of its rows.").into()),
+            ("query", described("Where either is asked with a JSON body, by POST.").into()),
+        ],
+    );
     components([
         ("DatasetSla", sla),
         ("DatasetLineage", lineage),
         ("DatasetDeprecation", deprecation),
         ("DatasetCache", cache),
         ("DatasetLimits", limits),
-        ("DatasetLinks", object("Where to go on.", [("rows", described("Its rows.").into())])),
+        ("DatasetLinks", links),
     ])
 }
