@@ -85,10 +85,13 @@ impl Server {
         let house = House::load(&config).expect("a catalog");
         let minter = Minter::new(SECRET.as_bytes(), &config.auth.issuer, &config.auth.audience);
         let metrics = telemetry::collect().expect("metrics");
+        // A connection on which no head arrives for so long is cut: no request is to meet one that is just being cut.
+        let idle = config.http.head_timeout / 2;
         let running = app::start(config, metrics).await.expect("a server");
         let url = format!("http://{}", running.public);
         let admin = format!("http://{}", running.admin);
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).pool_idle_timeout(idle);
+        let client = client.build().expect("a client");
         Self { running, url, admin, house, minter, client }
     }
 
