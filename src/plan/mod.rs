@@ -195,7 +195,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         Some(parent) => (parent.rows * u64::from(limit), parent.depth, &mut *parent.left),
         None => (u64::from(limit), EXPAND_DEPTH_MAX, &mut own_left),
     };
-    for (relation, expansion) in related::of(scope, view, &query.expand)?.into_iter().zip(&query.expand) {
+    for (relation, expansion) in related::of(view, &query.expand)?.into_iter().zip(&query.expand) {
         let plan = related::plan(scope, query, expansion, relation, rows, depth, left)?;
         let on = (relation.on.iter()).map(|(ours, _)| bind::place_of(&mut fields, *ours, &dataset.columns[*ours]));
         let on = on.collect();

@@ -39,8 +39,8 @@ pub(super) struct Parent<'p> {
 }
 
 /// The relation of an expansion, as far as the caller may know of it.
-fn relation<'v>(scope: &Scope<'v>, view: &'v View, name: &str) -> Result<&'v Relationship, Error> {
-    let visible = || view.relations(scope.principal.role());
+fn relation<'v>(view: &'v View, name: &str) -> Result<&'v Relationship, Error> {
+    let visible = || view.relations();
     visible().find(|relation| relation.name.as_str() == name).ok_or_else(|| {
         let allowed: Vec<String> = visible().map(|relation| relation.name.to_string()).collect();
         let nearest = nearest(name, allowed.iter().map(String::as_str));
@@ -49,10 +49,10 @@ fn relation<'v>(scope: &Scope<'v>, view: &'v View, name: &str) -> Result<&'v Rel
 }
 
 /// The relations that a question expands, with the columns of this dataset that each hangs on.
-pub(super) fn of<'v>(scope: &Scope<'v>, view: &'v View, expand: &[Expansion]) -> Result<Vec<&'v Relationship>, Error> {
+pub(super) fn of<'v>(view: &'v View, expand: &[Expansion]) -> Result<Vec<&'v Relationship>, Error> {
     let mut found: Vec<&Relationship> = Vec::with_capacity(expand.len());
     for expansion in expand {
-        let relation = relation(scope, view, &expansion.relation)?;
+        let relation = relation(view, &expansion.relation)?;
         if found.iter().any(|other| other.name == relation.name) {
             return Err(Error::Twice { place: Place::Expand, field: expansion.relation.clone() });
         }

@@ -10,6 +10,8 @@ use crate::catalog::{Bars, Catalog, Column, ColumnIndex, Dataset, Relationship};
 pub struct View {
     dataset: Arc<Dataset>,
     grant: Arc<Grant>,
+    /// The relations that may be known of, by their places.
+    relations: Vec<usize>,
     internal: bool,
 }
 
@@ -25,7 +27,10 @@ impl View {
     pub fn of_role(catalog: &Catalog, role: &Role, dataset: &str) -> Option<Self> {
         let dataset = Arc::clone(catalog.get(dataset)?);
         let grant = Arc::clone(role.grant(dataset.name.as_str())?);
-        Some(Self { dataset, grant, internal: role.tier == Tier::Internal })
+        let relations = (0..dataset.relations.len())
+            .filter(|place| leads_on(catalog, role, &grant, &dataset.relations[*place]))
+            .collect();
+        Some(Self { dataset, grant, relations, internal: role.tier == Tier::Internal })
     }
 
     /// Everything the role may know of, in the order of names.
@@ -50,12 +55,9 @@ impl View {
         self.dataset.primary_key.iter().map(|index| &self.dataset.columns[*index])
     }
 
-    /// Relations whose other end the role may know of, and whose own columns are visible.
-    pub fn relations<'v>(&'v self, role: &'v Role) -> impl Iterator<Item = &'v Relationship> {
-        self.dataset.relations.iter().filter(|relation| {
-            role.grant(relation.dataset.as_str()).is_some()
-                && relation.on.iter().all(|(column, _)| self.grant.shows(*column))
-        })
+    /// Relations whose other end the role may know of, and whose columns are visible on both ends.
+    pub fn relations(&self) -> impl Iterator<Item = &Relationship> {
+        self.relations.iter().map(|place| &self.dataset.relations[*place])
     }
 
     /// The columns of price bars, where all of them are visible.
@@ -94,4 +96,14 @@ impl View {
     pub(super) fn column(&self, name: &str) -> Option<ColumnIndex> {
         self.dataset.column(name).filter(|index| self.grant.shows(*index))
     }
+}
+
+/// Whether a relation shows nothing that is hidden: rows that are joined on a hidden column would tell its values.
+fn leads_on(catalog: &Catalog, role: &Role, grant: &Grant, relation: &Relationship) -> bool {
+    let (Some(other), Some(theirs)) = (catalog.get(relation.dataset.as_str()), role.grant(relation.dataset.as_str()))
+    else {
+        return false;
+    };
+    let shown = |name: &str| other.column(name).is_some_and(|column| theirs.shows(column));
+    relation.on.iter().all(|(column, name)| grant.shows(*column) && shown(name.as_str()))
 }

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::private;
-use crate::auth::Role;
 use crate::catalog::{Column, Dataset, Direction, Name};
 use crate::http::{Caller, Context, Problem};
 use crate::plan::{self, LIMIT_DEFAULT, View};
@@ -26,7 +25,7 @@ pub(super) async fn describe(
 ) -> Result<Response, Problem> {
     let view = View::of(&context.engine.catalog, &principal, &name).ok_or(plan::Error::UnknownDataset(name))?;
     let known = |dataset: &str| principal.role().grant(dataset).is_some();
-    Ok(private(Json(json!({ "data": detail(&view, principal.role(), known) })).into_response()))
+    Ok(private(Json(json!({ "data": detail(&view, known) })).into_response()))
 }
 
 fn summary(view: &View) -> Value {
@@ -42,7 +41,7 @@ fn summary(view: &View) -> Value {
     })
 }
 
-fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
+fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
     let dataset = view.dataset();
     let visible = |column: &Column| view.columns().any(|shown| shown.name == column.name);
     let names = |indices: &[usize]| -> Vec<&str> {
@@ -50,7 +49,7 @@ fn detail(view: &View, role: &Role, known: impl Fn(&str) -> bool) -> Value {
         columns.filter(|column| visible(column)).map(|column| column.name.as_str()).collect()
     };
     let relations: Vec<Value> = view
-        .relations(role)
+        .relations()
         .map(|relation| {
             let on: serde_json::Map<String, Value> = (relation.on.iter())
                 .map(|(ours, theirs)| (dataset.columns[*ours].name.to_string(), json!(theirs.as_str())))

@@ -35,6 +35,34 @@ fn the_matrix_is_as_it_was_reviewed() {
     settings.bind(|| insta::assert_snapshot!("matrix", text));
 }
 
+#[test]
+fn a_relation_on_a_column_that_is_hidden_at_its_other_end_is_hidden() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let datasets = folder.path().join("datasets");
+    std::fs::create_dir(&datasets).expect("a folder");
+    for file in std::fs::read_dir(repository().join("catalog/datasets")).expect("contracts") {
+        let file = file.expect("a contract");
+        // The first relation of a company leads to its prices.
+        let text = std::fs::read_to_string(file.path()).expect("a text");
+        let text = if file.file_name() == "company_profile.yaml" {
+            text.replacen("on: {symbol: symbol}", "on: {symbol: source}", 1)
+        } else {
+            text
+        };
+        std::fs::write(datasets.join(file.file_name()), text).expect("written");
+    }
+    std::fs::copy(repository().join("catalog/access.yaml"), folder.path().join("access.yaml")).expect("copied");
+    let config = Config { catalog: folder.path().to_owned(), ..config(Backend::Sqlite) };
+    let house = House::load(&config).expect("a catalog");
+    let leads_to_prices = |role: &str| {
+        let role = house.matrix.role(role).expect("a role");
+        let view = View::of_role(&house.catalog, role, "company_profile").expect("a view");
+        view.relations().any(|relation| relation.name.as_str() == "prices")
+    };
+    assert!(leads_to_prices("internal_scientist"));
+    assert!(!leads_to_prices("client_pro"));
+}
+
 #[tokio::test]
 async fn every_role_gets_its_columns_and_no_other_in_every_place() {
     let server = Server::over(Backend::Sqlite).await;

@@ -60,14 +60,14 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         let key: String = view.primary_key().map(|column| format!("/{{{}}}", column.name)).collect();
         let about = operations::about(view, role);
         paths = paths
-            .path(&path, PathItem::new(HttpMethod::Get, operations::list_rows(view, role, &about)))
-            .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view, role)))
+            .path(&path, PathItem::new(HttpMethod::Get, operations::list_rows(view, &about)))
+            .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view)))
             .path(of("aggregate"), PathItem::new(HttpMethod::Get, operations::aggregate(view)))
             .path(of("query"), PathItem::new(HttpMethod::Post, operations::post_query(view)));
         components = components
-            .schemas_from_iter(rows::schemas(view, role))
+            .schemas_from_iter(rows::schemas(view))
             .schemas_from_iter(groups::schemas(view))
-            .schemas_from_iter(questions::schemas(view, role));
+            .schemas_from_iter(questions::schemas(view));
         let title = format!("{}.", dataset.title.trim_end_matches('.'));
         tags.push(TagBuilder::new().name(dataset.name.as_str()).description(Some(title)).build());
     }

@@ -53,7 +53,7 @@ pub(super) fn about(view: &View, role: &Role) -> String {
     about
 }
 
-pub(super) fn list_rows(view: &View, role: &Role, about: &str) -> OperationBuilder {
+pub(super) fn list_rows(view: &View, about: &str) -> OperationBuilder {
     let dataset = view.dataset();
     let mut operation = operation(view, "list", "Rows")
         .summary(Some(format!("Rows of {}, a page at a time", dataset.name)))
@@ -67,15 +67,14 @@ pub(super) fn list_rows(view: &View, role: &Role, about: &str) -> OperationBuild
             named(&rows::name(view, "SortKey")),
         ));
     }
-    let expand = expand(view, role);
-    let parameters = expand.into_iter().chain(asked(view)).chain(representation()).chain(filters(view));
+    let parameters = expand(view).into_iter().chain(asked(view)).chain(representation()).chain(filters(view));
     operation = parameters.fold(operation, OperationBuilder::parameter);
     let page = rows_answer(view, "A page of rows.", "Page");
     let page = page.header("Link", header("The next page, as rel=\"next\" (RFC 8288), where there is one."));
     problems::with(operation.response("200", page), problems::ANY.into_iter().chain(problems::OF_ROWS))
 }
 
-pub(super) fn get_row(view: &View, role: &Role) -> OperationBuilder {
+pub(super) fn get_row(view: &View) -> OperationBuilder {
     let dataset = view.dataset();
     let key: Vec<&str> = view.primary_key().map(|column| column.name.as_str()).collect();
     let mut operation = operation(view, "get", "Row")
@@ -84,7 +83,7 @@ pub(super) fn get_row(view: &View, role: &Role) -> OperationBuilder {
     for column in view.primary_key() {
         operation = operation.parameter(path(column.name.as_str(), &column.description, rows::literal(column)));
     }
-    let parameters = [select(view)].into_iter().chain(expand(view, role)).chain(known(view)).chain([zone()]);
+    let parameters = [select(view)].into_iter().chain(expand(view)).chain(known(view)).chain([zone()]);
     operation = parameters.chain(representation()).fold(operation, OperationBuilder::parameter);
     let row = rows_answer(view, "The row.", "Item");
     problems::with(operation.response("200", row), problems::ANY.into_iter().chain(problems::OF_ROWS))
@@ -201,8 +200,8 @@ fn zone() -> ParameterBuilder {
 }
 
 /// Related rows, where there are relations.
-fn expand(view: &View, role: &Role) -> Option<ParameterBuilder> {
-    let names: Vec<&str> = view.relations(role).map(|relation| relation.name.as_str()).collect();
+fn expand(view: &View) -> Option<ParameterBuilder> {
+    let names: Vec<&str> = view.relations().map(|relation| relation.name.as_str()).collect();
     let (first, ..) = names.split_first()?;
     let about = format!(
         "Rows of other datasets that come with each row: {}. In parentheses stand their columns, and for relations to \

@@ -8,7 +8,6 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use super::pascal;
 use super::rows::{json_type, name, one_or_many, sortable};
 use super::schema::{Named, components, count, described, flag, list, named, nullable, object, text, word};
-use crate::auth::Role;
 use crate::catalog::{Column, Operator, Type};
 use crate::plan::View;
 use crate::query::Bucket;
@@ -107,7 +106,7 @@ fn conditions(data_type: Type) -> &'static str {
 }
 
 /// The question about a dataset, its filter, and what an expansion of it may say.
-pub(super) fn schemas(view: &View, role: &Role) -> Vec<Named> {
+pub(super) fn schemas(view: &View) -> Vec<Named> {
     let own = |what: &str| name(view, what);
     let filters = |about: &str| list(about, named(&own("Filter")));
     let filtered: Vec<&Column> = view.columns().filter(|column| !column.filter.is_empty()).collect();
@@ -121,7 +120,7 @@ pub(super) fn schemas(view: &View, role: &Role) -> Vec<Named> {
         .property("and", filters("Every one of these must hold."))
         .property("not", named(&own("Filter")));
 
-    let relations: Vec<_> = view.relations(role).collect();
+    let relations: Vec<_> = view.relations().collect();
     let expand = relations.iter().fold(
         ObjectBuilder::new().description(Some("Rows of other datasets that come with each row.")),
         |expand, relation| {

@@ -11,7 +11,6 @@ use super::schema::{
     Named, components, count, date, described, flag, instant, list, named, nullable, object, optional, text, word,
     word_called,
 };
-use crate::auth::Role;
 use crate::catalog::{Column, RelationKind, Type};
 use crate::encode::MediaType;
 use crate::plan::View;
@@ -81,14 +80,14 @@ pub(super) fn sortable(view: &View) -> Vec<&Column> {
 }
 
 /// Row, page and item of a dataset, and what select, sort and `latest_by` may name.
-pub(super) fn schemas(view: &View, role: &Role) -> Vec<Named> {
+pub(super) fn schemas(view: &View) -> Vec<Named> {
     let title = view.dataset().title.trim_end_matches('.');
     // No column is required: select leaves out what it does not name.
     let about = format!("A row of: {title}. Every column that you may see, or those that `select` names.");
     let row = view.columns().fold(ObjectBuilder::new().description(Some(about)), |row, column| {
         row.property(column.name.as_str(), value(column))
     });
-    let row = view.relations(role).fold(row, |row, relation| {
+    let row = view.relations().fold(row, |row, relation| {
         let related = format!("{}Row", pascal(relation.dataset.as_str()));
         let about = format!("{} Only where `expand` names it.", relation.description);
         match relation.kind {
