@@ -230,7 +230,8 @@ impl<'p> Builder<'p> {
     }
 
     /// The keys of a panel, where the newest row of each is at the end of its part of the primary key: the values that
-    /// the filter lists, or all that there are.
+    /// the filter lists, or all that there are. A step from key to key is a look-up in the index, some tens of rows' worth:
+    /// a key that ends in time has that many rows of each.
     fn panel(self, latest: &Latest) -> Option<Keys<'p>> {
         let dataset = self.plan.dataset();
         let (first, rest) = dataset.primary_key.split_first()?;
