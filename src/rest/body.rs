@@ -223,7 +223,7 @@ fn expansions(place: &str, value: &RawValue, level: usize) -> Result<Vec<Expansi
             match name.as_str() {
                 "select" => expansion.select = Some(texts(&parameter, value)?),
                 "filter" => {
-                    expansion.filter = Filter::All(conditions(&parameter, value, Names::Columns, Level::default())?)
+                    expansion.filter = Filter::All(conditions(&parameter, value, Names::Columns, Level::default())?);
                 }
                 "sort" => {
                     expansion.order = Some(texts(&parameter, value)?.iter().map(|key| order_key(key)).collect());

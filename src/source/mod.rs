@@ -142,12 +142,13 @@ pub async fn explain_plan(
 }
 
 async fn explain(source: &dyn Source, statement: Statement) -> Result<serde_json::Value, Error> {
-    let Statement { text, parameters } = statement;
+    let Statement { text, parameters, planned_anew } = statement;
     match source.dialect() {
         Dialect::Postgres => {
             let text = format!("EXPLAIN (FORMAT JSON) {text}");
             let reading = Reading::columns(&[("plan", Type::Json)]);
-            let rows = source.run(Statement { text, parameters }, reading).try_collect::<Vec<_>>().await?;
+            let rows =
+                source.run(Statement { text, parameters, planned_anew }, reading).try_collect::<Vec<_>>().await?;
             let told = rows.first().map(|batch| batch.column(0).as_string::<i32>().value(0));
             Ok(told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default())
         }
@@ -155,7 +156,8 @@ async fn explain(source: &dyn Source, statement: Statement) -> Result<serde_json
             let text = format!("EXPLAIN QUERY PLAN {text}");
             let int = |name| (name, Type::Int64);
             let reading = Reading::columns(&[int("id"), int("parent"), int("unused"), ("detail", Type::String)]);
-            let rows = source.run(Statement { text, parameters }, reading).try_collect::<Vec<_>>().await?;
+            let rows =
+                source.run(Statement { text, parameters, planned_anew }, reading).try_collect::<Vec<_>>().await?;
             let told = rows.iter().flat_map(|batch| batch.column(3).as_string::<i32>().iter().flatten());
             Ok(told.collect())
         }

@@ -100,7 +100,8 @@ impl Source for Postgres {
                     arguments.add(Bound(parameter)).map_err(|source| Error::Statement(sqlx::Error::Encode(source)))?;
                 }
                 // The text holds no literal: see `sql`.
-                let query = sqlx::query_with(AssertSqlSafe(statement.text.clone()), arguments);
+                let query = sqlx::query_with(AssertSqlSafe(statement.text.clone()), arguments)
+                    .persistent(!statement.planned_anew);
                 let mut fetched = query.fetch(&mut *connection);
                 let mut readers: Option<Vec<Reader>> = None;
                 let mut retry = false;

@@ -26,7 +26,15 @@ pub fn statement(plan: &Plan, dialect: Dialect, parents: Option<&Parents>) -> St
         (Some(_), Dialect::Sqlite) => builder.ranked_parents(),
         (None, _) => builder.page(),
     };
-    select.render(dialect)
+    Statement { planned_anew: asks_for_the_rare(plan), ..select.render(dialect) }
+}
+
+/// Words and elements of lists are in few rows or in many, and nothing but themselves tells: a plan that is kept for any
+/// of them walks the order of a page past a hundred thousand rows for the three that have a rare word.
+fn asks_for_the_rare(plan: &Plan) -> bool {
+    let mut found = false;
+    read_by(plan.filter(), &mut |_, test| found |= matches!(test, Test::Search(_) | Test::Has(_)));
+    found
 }
 
 /// The statement that counts all rows of a plan, whatever its page.

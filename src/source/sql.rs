@@ -57,6 +57,8 @@ pub struct Statement {
     pub text: String,
     /// What is bound.
     pub parameters: Vec<Parameter>,
+    /// Whether a plan for these parameters may be far better than one for any.
+    pub planned_anew: bool,
 }
 
 /// `SELECT … FROM … WHERE … GROUP BY … ORDER BY … LIMIT …`.
@@ -264,7 +266,7 @@ impl Select<'_> {
     pub(super) fn render(&self, dialect: Dialect) -> Statement {
         let mut writer = Writer { dialect, text: String::with_capacity(512), parameters: Vec::new() };
         writer.select(self);
-        Statement { text: writer.text, parameters: writer.parameters }
+        Statement { text: writer.text, parameters: writer.parameters, planned_anew: false }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The OpenAPI document says what the server does, no less and to no one more.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use martello::app::House;
 use martello::auth::Tier;
@@ -9,7 +8,7 @@ use martello::rest::openapi;
 use serde_json::{Value, json};
 
 use crate::programs::{python, ran, run};
-use crate::support::{Answer, Backend, Server, config, repository};
+use crate::support::{Answer, Backend, Server, config, escaped, repository};
 
 /// Parameters that are no filters.
 const PARTS: [&str; 15] = [
@@ -223,16 +222,6 @@ pub fn values(document: &Value, schema: &Value) -> Vec<String> {
         }
         .to_owned(),
     ]
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
-            _ => write!(out, "%{byte:02X}").expect("written"),
-        }
-        out
-    })
 }
 
 /// A path with its parameters filled in from their examples.

@@ -119,6 +119,22 @@ proptest! {
 }
 
 #[test]
+fn what_only_its_words_can_plan_is_planned_anew() {
+    let house = house();
+    for (target, anew) in [
+        ("news/rows?search=apple", true),
+        ("news/rows?symbols.has=AAPL&category=annual_report", true),
+        ("news/aggregate?not.symbols.has=AAPL&measures=count()", true),
+        ("news/rows?headline.contains=apple", false),
+        ("price_daily/rows?symbol.in=AAPL,IBM&sort=-date", false),
+    ] {
+        let query = question(&format!("/v1/datasets/{target}")).expect("a question");
+        let plan = planned(&house.catalog, &principal(&house, "client_pro"), &query).expect("a plan");
+        assert_eq!(statement(&plan, Dialect::Postgres, None).planned_anew, anew, "{target}");
+    }
+}
+
+#[test]
 fn equal_questions_have_one_fingerprint_and_different_ones_have_others() {
     let house = house();
     let fingerprint = |role: &str, target: &str| {

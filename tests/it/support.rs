@@ -1,5 +1,6 @@
 //! Starts servers and asks them.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +43,17 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
+/// The text as a URL's query holds it, with all escaped that could mean something there.
+pub fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("written"),
+        }
+        out
+    })
+}
+
 /// The configuration of a test server: free ports, the repository's catalog, one source.
 pub fn config(backend: Backend) -> Config {
     let mut config = Config { catalog: repository().join("catalog"), ..Config::default() };
@@ -73,10 +85,13 @@ impl Server {
         let house = House::load(&config).expect("a catalog");
         let minter = Minter::new(SECRET.as_bytes(), &config.auth.issuer, &config.auth.audience);
         let metrics = telemetry::collect().expect("metrics");
+        // A connection on which no head arrives for so long is cut: no request is to meet one that is just being cut.
+        let idle = config.http.head_timeout / 2;
         let running = app::start(config, metrics).await.expect("a server");
         let url = format!("http://{}", running.public);
         let admin = format!("http://{}", running.admin);
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("a client");
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).pool_idle_timeout(idle);
+        let client = client.build().expect("a client");
         Self { running, url, admin, house, minter, client }
     }
 

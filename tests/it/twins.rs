@@ -1,7 +1,6 @@
 //! One question, written as a URL and as a body: the same query, the same plan, the same fingerprint, in whatever order
 //! its parts come.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use martello::app::House;
@@ -12,7 +11,7 @@ use martello::rest::{question, question_of_body};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::support::repository;
+use crate::support::{escaped, repository};
 
 /// A condition on bars, or several.
 #[derive(Clone, Debug)]
@@ -148,16 +147,6 @@ impl Asked {
         }
         serde_json::to_vec(&body).expect("JSON")
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
-            _ => write!(out, "%{byte:02X}").expect("written"),
-        }
-        out
-    })
 }
 
 fn comparisons() -> impl Strategy<Value = Condition> {

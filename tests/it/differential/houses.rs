@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::builder::{
     BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
@@ -61,6 +62,8 @@ impl Houses {
             config.sources.insert(WIDE.into(), config::Source::at(postgres.as_str()));
             config.auth.hs256 = Some(Secret::from(SECRET.to_owned()));
             config.paging.cursor_key = Some(Secret::from(SECRET.to_owned()));
+            // A count has all the time that a machine with much to do may need.
+            config.paging.count_budget = Duration::from_secs(30);
             config
         };
         let servers = [Server::start(config(&sqlite)).await, Server::start(config(&postgres)).await];
