@@ -29,7 +29,7 @@ const PARTS: [&str; 15] = [
     "numbers",
 ];
 
-fn committed() -> Value {
+pub fn committed() -> Value {
     let text = std::fs::read_to_string(repository().join("openapi/openapi.json")).expect("the committed document");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -72,7 +72,7 @@ fn keys(object: &Value) -> BTreeSet<String> {
 }
 
 /// `price_daily` as `PriceDaily`.
-fn pascal(name: &str) -> String {
+pub fn pascal(name: &str) -> String {
     name.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
 }
 
@@ -180,7 +180,7 @@ async fn without_a_token_there_is_no_document() {
 }
 
 /// The schema, or the component that it refers to.
-fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+pub fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     match schema["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("a component"),
         None => schema,
@@ -193,7 +193,7 @@ fn written(value: &Value) -> String {
 }
 
 /// Every value that the document itself gives for a schema, or one that fits it.
-fn values(document: &Value, schema: &Value) -> Vec<String> {
+pub fn values(document: &Value, schema: &Value) -> Vec<String> {
     let schema = resolved(document, schema);
     if schema["type"] == "array" {
         let items = values(document, &schema["items"]);
@@ -233,7 +233,7 @@ fn filled(document: &Value, path: &str, parameters: &[Value]) -> String {
 }
 
 /// One line for `document.py answers`.
-fn line(operation: &str, target: &str, answer: &Answer) -> String {
+pub fn line(operation: &str, target: &str, answer: &Answer) -> String {
     let body: Value = answer.json();
     let media_type = answer.header("content-type");
     json!({ "operation": operation, "target": target, "status": answer.status, "media_type": media_type, "body": body })
@@ -335,9 +335,18 @@ async fn every_operation_and_parameter_of_the_document_is_answered_as_the_docume
         lines.push(line("listDatasets", "no token", &answer));
         server.stop().await;
     }
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), lines.join("\n")).expect("written");
-    let path = file.path().display().to_string();
-    let judged = ran(python(&["tests/python/document.py", "answers", "openapi/openapi.json", &path])).await;
+    judged(&document, &lines).await;
+}
+
+/// Every line is what the document says of it.
+pub async fn judged(document: &Value, lines: &[String]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let (document, answers) = (written("document.json", document.to_string()), written("answers", lines.join("\n")));
+    let judged = ran(python(&["tests/python/document.py", "answers", &document, &answers])).await;
     assert_eq!(judged.well().trim(), lines.len().to_string());
 }

@@ -27,6 +27,7 @@ fn check(ran: &Ran) -> Value {
     assert_eq!(got["groups"], groups);
     let posted = json!([{"date": "2014-12-31", "close": 110.38, "profile": {"company_name": "Apple Inc."}}]);
     assert_eq!(got["posted"], posted);
+    assert_eq!(got["having"], json!([{"date_year": "2012-01-01", "count": 250, "max_high": 705.07}]));
     assert_eq!(got["stopped_by"], "limit");
     assert_eq!(got["status"], 400);
     assert_eq!(got["problem"], json!(["/problems/limit-out-of-range", 400, "limit"]));

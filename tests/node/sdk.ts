@@ -57,7 +57,7 @@ const groups = must(
 const posted = must(
   await client.POST("/v1/datasets/price_daily/query", {
     body: {
-      filter: { symbol: { in: ["AAPL"] }, or: [{ date: { eq: "2014-12-31" } }, { close: { gt: 700 } }] },
+      filter: { symbol: { in: ["AAPL"] }, or: [{ date: "2014-12-31" }, { close: { gt: 700 } }] },
       select: ["date", "close"],
       limit: 1,
       sort: ["-date"],
@@ -66,6 +66,18 @@ const posted = must(
   }),
 );
 if (!("page" in posted)) throw new Error("no page");
+const having = must(
+  await client.POST("/v1/datasets/price_daily/query", {
+    body: {
+      filter: { symbol: "AAPL" },
+      group_by: ["date:year"],
+      measures: ["count()", "max(high)"],
+      having: { max_high: { gt: 700 }, not: { "count()": 251 } },
+      sort: ["date_year"],
+    },
+  }),
+);
+if (!("page" in having)) throw new Error("no page");
 const cost = must(await client.POST("/v1/datasets/price_daily/query", { body: { dry_run: true } }));
 if (!("data" in cost) || !("fingerprint" in cost.data)) throw new Error("no cost");
 const dataset = must(await client.GET("/v1/datasets/{dataset}", { params: { path: { dataset: "price_daily" } } })).data;
@@ -79,6 +91,7 @@ console.log(
     problem: [kind, refused.error.status, refused.error.parameter],
     groups,
     posted: posted.data,
+    having: having.data,
     stopped_by: cost.data.stopped_by,
     misspelt: [misspelt.error?.type, misspelt.error?.hint],
     dataset: [dataset.primary_key, dataset.point_in_time?.known_at, dataset.sla.due, dataset.limits.rows_per_request],

@@ -2,7 +2,8 @@
 
     document.py valid DOCUMENT...           each is valid OpenAPI 3.1, and its examples fit their own schemas
     document.py answers DOCUMENT ANSWERS    each line of ANSWERS, {"operation", "status", "media_type", "body"}, is what
-                                            the document says that the operation answers with
+                                            the document says that the operation answers with, and its "request", where
+                                            it has one, what the document says that the operation is asked with
 """
 
 import json
@@ -110,6 +111,9 @@ def answers(document_path, answers_path):
             continue
         place = base + pointer("content", answer["media_type"], "schema")
         yield from (f"{answer['target']}: {fault}" for fault in judge.faults(place, answer["body"]))
+        if "request" in answer:
+            place = pointer("paths", path, method, "requestBody", "content", "application/json", "schema")
+            yield from (f"{answer['target']}: asked with {fault}" for fault in judge.faults(place, answer["request"]))
         checked += 1
     print(checked)
 

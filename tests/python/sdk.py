@@ -55,7 +55,7 @@ groups = aggregate_price_daily.sync(
 )
 assert isinstance(groups, PriceDailyGroupPage), groups
 asked = {
-    "filter": {"symbol": {"in": ["AAPL"]}, "or": [{"date": {"eq": "2014-12-31"}}, {"close": {"gt": 700}}]},
+    "filter": {"symbol": {"in": ["AAPL"]}, "or": [{"date": "2014-12-31"}, {"close": {"gt": 700}}]},
     "select": ["date", "close"],
     "limit": 1,
     "sort": ["-date"],
@@ -63,6 +63,15 @@ asked = {
 }
 posted = query_price_daily.sync(client=client, body=PriceDailyQuestion.from_dict(asked))
 assert isinstance(posted, PriceDailyPage), posted
+asked = {
+    "filter": {"symbol": "AAPL"},
+    "group_by": ["date:year"],
+    "measures": ["count()", "max(high)"],
+    "having": {"max_high": {"gt": 700}, "not": {"count()": 251}},
+    "sort": ["date_year"],
+}
+having = query_price_daily.sync(client=client, body=PriceDailyQuestion.from_dict(asked))
+assert isinstance(having, PriceDailyPage | PriceDailyGroupPage), having
 cost = query_price_daily.sync(client=client, body=PriceDailyQuestion(dry_run=True))
 assert isinstance(cost, Estimate), cost
 dataset = get_dataset.sync(client=client, dataset=DatasetName.PRICE_DAILY).data
@@ -74,6 +83,7 @@ print(
             "exact": exact.data.close,
             "groups": [(group.symbol, group.date_year.isoformat(), group.count, group.sum_volume) for group in groups.data],
             "posted": [row.to_dict() for row in posted.data],
+            "having": [group.to_dict() for group in having.data],
             "stopped_by": cost.data.stopped_by,
             "status": refused.status_code,
             "problem": [refused.parsed.type_, refused.parsed.status, refused.parsed.parameter],

@@ -1,10 +1,11 @@
 //! Schemas of groups and measures: every one that the contract allows, with the type that it answers with.
 
-use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder};
 use utoipa::openapi::{RefOr, Schema};
 
+use super::questions::met_by;
 use super::rows::{name, sortable, typed};
-use super::schema::{Named, list, named, object, word_called};
+use super::schema::{Named, described, list, named, object, word_called};
 use crate::catalog::{Column, Function, Type};
 use crate::plan::{View, measured};
 use crate::query::{Bucket, Group, Measure};
@@ -30,6 +31,7 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
     schemas.push(("Measure", word_called("What is measured in a group.", &measures).into()));
     schemas.push(("Group", group(view).into()));
     schemas.push(("GroupPage", page.into()));
+    schemas.push(("Having", having(view).into()));
     schemas.into_iter().map(|(what, schema)| (name(view, what), schema)).collect()
 }
 
@@ -57,6 +59,31 @@ fn measures(view: &View) -> impl Iterator<Item = (Measure, Option<&Column>)> {
     [(rows, None)].into_iter().chain(of_columns)
 }
 
+/// What the answer calls groups and measures, each with its column and type.
+fn fields(view: &View) -> impl Iterator<Item = (String, Type)> {
+    let groups = groups(view)
+        .map(|(group, column)| (group.name(), if group.bucket.is_some() { Type::Date } else { column.data_type }));
+    let of = |column: &Column| column.data_type;
+    groups.chain(
+        measures(view).map(move |(measure, column)| (measure.name(), measured(measure.function, column.map(of)))),
+    )
+}
+
+/// Conditions on groups, by their names in the answer.
+fn having(view: &View) -> ObjectBuilder {
+    let filters = |about: &str| list(about, named(&name(view, "Having")));
+    let about = "What groups must meet: every member must hold. The members are groups and measures that the question \
+                 asks for, by their names in the answer or as they are asked for: `avg_close` or `avg(close)`.";
+    fields(view)
+        .fold(ObjectBuilder::new().description(Some(about)), |having, (name, data_type)| {
+            having.property(name, met_by(data_type, true))
+        })
+        .property("or", filters("At least one of these must hold."))
+        .property("and", filters("Every one of these must hold."))
+        .property("not", named(&name(view, "Having")))
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)))
+}
+
 fn group(view: &View) -> ObjectBuilder {
     let title = view.dataset().title.trim_end_matches('.');
     let about =
@@ -80,8 +107,13 @@ fn group(view: &View) -> ObjectBuilder {
     }
     if let (Some(bars), Some(time)) = (view.bars(), view.dataset().time) {
         let dataset = view.dataset();
-        let about = "The first day of the interval of a bar.".to_owned();
-        row = row.property(dataset.columns[time].name.as_str(), typed(Type::Date, false, about, None));
+        let column = &dataset.columns[time];
+        let about = "The first day of the interval of a bar, or itself where it makes a group.";
+        row = match column.data_type {
+            Type::Date => row.property(column.name.as_str(), typed(Type::Date, false, about.to_owned(), None)),
+            // A day or an instant: a text without a format of its own.
+            _ => row.property(column.name.as_str(), described(about)),
+        };
         for (index, function) in bars.measures() {
             let column = &dataset.columns[index];
             let about = format!("`{}({})`, in a bar of `resample`.", function.as_str(), column.name);

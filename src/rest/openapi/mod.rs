@@ -20,14 +20,15 @@ use utoipa::openapi::{
 };
 
 use self::schema::text;
-use crate::auth::Role;
+use crate::auth::{Role, Tier};
 use crate::catalog::Catalog;
 use crate::plan::View;
 
 const ABOUT: &str = "Curated tables as a governed API. Rows come in pages: follow `page.next_cursor`, or the `Link` \
-     header, until it is gone. Filters are `column=value` or `column.operator=value`, and all of them must hold. Lists \
-     are parted by commas, `symbol.in=AAPL,MSFT`, and a value that has a comma in it is quoted as RFC 4180 does; a list \
-     may also come as its parameter repeated. int64 and decimals are JSON numbers with all their digits; a reader that \
+     header, until it is gone. Filters are `column=value` or `column.operator=value`, and all of them must hold; `not.` \
+     before one turns it round, `not.symbol=AAPL`, and `or=(…)` and `and=(…)` hold several. Lists are parted by commas, \
+     `symbol.in=AAPL,MSFT`, and a value that has a comma in it is quoted as RFC 4180 does; a list may also come as its \
+     parameter repeated. int64 and decimals are JSON numbers with all their digits; a reader that \
      would round them asks with `numbers=string`. Behind any question of rows or groups, `dry_run=true` answers with an \
      `Estimate` of what it would cost, and for the house's own roles `explain=plan` with an `Explanation`; the body of \
      `POST …/query` asks for either with typed answers. Every failure is a problem (RFC 9457) with a stable `type`.";
@@ -44,7 +45,7 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(dataset::schemas(&views))
         .schemas_from_iter(rows::shared())
-        .schemas_from_iter(questions::shared())
+        .schemas_from_iter(questions::shared(role.tier == Tier::Internal))
         .schemas_from_iter(problems::schemas());
     for (name, response) in problems::responses() {
         components = components.response(name, response);

@@ -12,35 +12,23 @@ use crate::catalog::{Column, Operator, Type};
 use crate::plan::View;
 use crate::query::Bucket;
 
-/// Types whose conditions have schemas of their own, by name.
-const CONDITIONS: [(&str, Type); 10] = [
-    ("BoolConditions", Type::Bool),
-    ("Int32Conditions", Type::Int32),
-    ("Int64Conditions", Type::Int64),
-    ("Float64Conditions", Type::Float64),
-    ("DecimalConditions", Type::Decimal { precision: 38, scale: 0 }),
-    ("StringConditions", Type::String),
-    ("DateConditions", Type::Date),
-    ("TimestampConditions", Type::Timestamp),
-    ("JsonConditions", Type::Json),
-    ("ListConditions", Type::StringList),
+/// Types, and how the names of schemas about conditions on them begin.
+const KINDS: [(&str, Type); 10] = [
+    ("Bool", Type::Bool),
+    ("Int32", Type::Int32),
+    ("Int64", Type::Int64),
+    ("Float64", Type::Float64),
+    ("Decimal", Type::Decimal { precision: 38, scale: 0 }),
+    ("String", Type::String),
+    ("Date", Type::Date),
+    ("Timestamp", Type::Timestamp),
+    ("Json", Type::Json),
+    ("List", Type::StringList),
 ];
 
-/// Schemas that every question shares.
-pub(super) fn shared() -> Vec<Named> {
-    let mut schemas: Vec<Named> = CONDITIONS
-        .into_iter()
-        .map(|(name, data_type)| {
-            let about =
-                format!("Conditions on a {data_type} column, as far as its contract offers them; all must hold.");
-            let about = about.replace("decimal(38,0)", "decimal");
-            let fitting = Operator::ALL.into_iter().filter(|operator| operator.fits(data_type));
-            let conditions = fitting.fold(ObjectBuilder::new().description(Some(about)), |conditions, operator| {
-                conditions.property(operator.as_str(), operand(operator, data_type))
-            });
-            (name.to_owned(), conditions.into())
-        })
-        .collect();
+/// Schemas that every question shares. Only the house reads how questions are answered.
+pub(super) fn shared(of_the_house: bool) -> Vec<Named> {
+    let mut schemas: Vec<Named> = KINDS.into_iter().flat_map(|(kind, data_type)| met(kind, data_type)).collect();
     let integer_or_null = one_or_many(vec![JsonType::Integer, JsonType::Null]);
     let bytes = ObjectBuilder::new()
         .description(Some("Bytes of the page in each format, about."))
@@ -63,6 +51,33 @@ pub(super) fn shared() -> Vec<Named> {
             ("stopped_by", nullable("The limit that would end the page, such as `limit`; null for none.").into()),
         ],
     );
+    schemas.extend(components([
+        ("Cost", cost),
+        ("Estimate", object("The answer to `dry_run`.", [("data", named("Cost")), ("meta", named("Meta"))])),
+    ]));
+    if of_the_house {
+        schemas.extend(explanation());
+    }
+    schemas
+}
+
+/// Conditions on values of a type, and a value that they equal in their place.
+fn met(kind: &str, data_type: Type) -> Vec<Named> {
+    let about = format!("Conditions on a {data_type} column, as far as its contract offers them; all must hold.");
+    let about = about.replace("decimal(38,0)", "decimal");
+    let fitting = Operator::ALL.into_iter().filter(|operator| operator.fits(data_type));
+    let conditions = fitting.fold(ObjectBuilder::new().description(Some(about)), |conditions, operator| {
+        conditions.property(operator.as_str(), operand(operator, data_type))
+    });
+    let name = format!("{kind}Conditions");
+    let equal = Operator::Eq.fits(data_type).then(|| {
+        let either = AnyOfBuilder::new().item(literal(data_type)).item(Ref::from_schema_name(&name));
+        (format!("{kind}Match"), either.description(Some("The value itself, or conditions on it.")).into())
+    });
+    [(name, conditions.into())].into_iter().chain(equal).collect()
+}
+
+fn explanation() -> Vec<Named> {
     let any = |about| ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(about));
     let plan = object(
         "How a question is answered.",
@@ -76,33 +91,33 @@ pub(super) fn shared() -> Vec<Named> {
         ],
     );
     let plan = plan.property("related", any("The same of every relation."));
-    schemas.extend(components([
-        ("Cost", cost),
-        ("Estimate", object("The answer to `dry_run`.", [("data", named("Cost")), ("meta", named("Meta"))])),
+    components([
         ("PlanInWords", plan),
         ("Explanation", object("The answer to `explain`.", [("data", named("PlanInWords")), ("meta", named("Meta"))])),
-    ]));
-    schemas
+    ])
 }
 
 /// What an operator compares with.
 fn operand(operator: Operator, data_type: Type) -> RefOr<Schema> {
-    let literal = || -> Object {
-        let (types, format) = json_type(data_type);
-        ObjectBuilder::new().schema_type(one_or_many(types)).format(format).build()
-    };
     match operator {
-        Operator::In | Operator::Nin => ArrayBuilder::new().items(literal()).into(),
+        Operator::In | Operator::Nin => ArrayBuilder::new().items(literal(data_type)).into(),
         Operator::IsNull => ObjectBuilder::new().schema_type(JsonType::Boolean).into(),
         Operator::Has => text().into(),
-        _ => literal().into(),
+        _ => literal(data_type).into(),
     }
 }
 
-/// The schema of conditions on a type.
-fn conditions(data_type: Type) -> &'static str {
+/// A value of a type, as a body writes it.
+fn literal(data_type: Type) -> Object {
+    let (types, format) = json_type(data_type);
+    ObjectBuilder::new().schema_type(one_or_many(types)).format(format).build()
+}
+
+/// What values of a type must meet: conditions, or a value that they equal where that is offered.
+pub(super) fn met_by(data_type: Type, equal: bool) -> RefOr<Schema> {
     let same = |other: Type| std::mem::discriminant(&other) == std::mem::discriminant(&data_type);
-    CONDITIONS.into_iter().find(|(_, other)| same(*other)).map_or("StringConditions", |(name, _)| name)
+    let kind = KINDS.into_iter().find(|(_, other)| same(*other)).map_or("String", |(kind, _)| kind);
+    named(&format!("{kind}{}", if equal { "Match" } else { "Conditions" }))
 }
 
 /// The question about a dataset, its filter, and what an expansion of it may say.
@@ -113,7 +128,8 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
     let offered: Vec<String> = filtered.iter().map(|column| offered(column)).collect();
     let about = format!("What rows must meet: every member must hold. Offered are {}.", offered.join("; "));
     let filter = filtered.iter().fold(ObjectBuilder::new().description(Some(about)), |filter, column| {
-        filter.property(column.name.as_str(), named(conditions(column.data_type)))
+        let equal = column.filter.contains(&Operator::Eq);
+        filter.property(column.name.as_str(), met_by(column.data_type, equal))
     });
     let filter = filter
         .property("or", filters("At least one of these must hold."))
@@ -150,7 +166,7 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
         .property("count", named("CountMode"))
         .property("tz", described("The IANA time zone of timestamps in the answer and of the days of groups."))
         .property("measures", list("What is measured in each group.", named(&own("Measure"))))
-        .property("having", any_conditions())
+        .property("having", named(&own("Having")))
         .property("format", named("Format"))
         .property("numbers", named("Numbers"))
         .property("dry_run", flag("Tell what the answer would cost, and do not give it."));
@@ -191,7 +207,11 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
     let answers = [own("Page"), own("GroupPage"), "Estimate".to_owned()];
     let explained = view.shows_prose_of_the_house().then(|| "Explanation".to_owned());
     let answer = answers.into_iter().chain(explained).fold(
-        AnyOfBuilder::new().description(Some("Rows, groups, or what was asked instead of them.")),
+        AnyOfBuilder::new().description(Some(
+            "A page of rows, or of groups where the question has group_by, measures or resample, or what was asked \
+             instead of them. A client that reads JSON by the first form that fits finds groups better typed in the \
+             answers of the operation on groups.",
+        )),
         |answer, schema| answer.item(Ref::from_schema_name(schema)),
     );
     schemas.push((own("Answer"), answer.into()));
@@ -202,16 +222,4 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
 fn offered(column: &Column) -> String {
     let operators: Vec<&str> = column.filter.iter().map(|operator| operator.as_str()).collect();
     format!("on `{}` {}", column.name, operators.join(", "))
-}
-
-/// Conditions on what is measured: the names are those of the question's own measures and groups.
-fn any_conditions() -> RefOr<Schema> {
-    let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).build();
-    ObjectBuilder::new()
-        .description(Some(
-            "What groups must meet: a filter whose fields are the question's measures and groups, such as \
-             `{\"avg(close)\": {\"gt\": 100}}`.",
-        ))
-        .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(Schema::Object(any)))))
-        .into()
 }
