@@ -3,10 +3,11 @@
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::catalog::{Column, ColumnIndex, Direction, Operator, Type};
-use crate::query::{Comparison, FILTER_DEPTH_MAX, Filter, Nulls, Operand, OrderKey, PARTS, Revision};
+use crate::query::{Comparison, FILTER_DEPTH_MAX, Filter, Nulls, Operand, OrderKey, Revision};
 
+use super::names::{field, of_answer};
 use super::value::{MICROS_PER_DAY, timestamp};
-use super::{Error, Expected, Field, Place, Predicate, SortKey, Test, Value, View, group};
+use super::{Error, Expected, Field, Place, Predicate, SortKey, Test, Value, View};
 
 /// Comparisons of one question at most.
 pub const CONDITIONS_MAX: usize = 64;
@@ -18,34 +19,6 @@ pub const SEARCH_WORDS_MAX: usize = 16;
 pub const SEARCH_WORD_BYTES_MAX: usize = 255;
 /// Keys of one order at most, before the primary key is added.
 pub const SORT_KEYS_MAX: usize = 8;
-/// Names as alike as this are taken for slips of each other (1 is equal).
-const LIKENESS_MIN: f64 = 0.6;
-
-/// The field of that name, or what may have been meant.
-pub(super) fn field(view: &View, place: Place, name: &str) -> Result<ColumnIndex, Error> {
-    view.column(name).ok_or_else(|| {
-        let fits = |column: &Column| match place {
-            Place::Filter => !column.filter.is_empty(),
-            Place::Select | Place::Having | Place::Expand => true,
-            Place::Sort | Place::LatestBy | Place::GroupBy => column.sort,
-            Place::Measures => !column.aggregate.is_empty(),
-        };
-        let allowed: Vec<String> =
-            view.columns().filter(|column| fits(column)).map(|column| column.name.to_string()).collect();
-        let parts: &[&str] = if place == Place::Filter { &PARTS } else { &[] };
-        let nearest = nearest(name, allowed.iter().map(String::as_str).chain(parts.iter().copied()));
-        Error::UnknownField { place, name: name.into(), nearest, allowed }
-    })
-}
-
-/// The candidate that was most likely meant.
-pub(super) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<String> {
-    candidates
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(candidate, name), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, candidate)| candidate.to_owned())
-}
 
 pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<Field>, Error> {
     let field_of = |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]);
@@ -80,7 +53,7 @@ impl Names<'_> {
                 Ok((index, column.data_type, column.filter.clone()))
             }
             Self::Fields(fields) => {
-                let index = group::of_answer(fields, Place::Having, name)?;
+                let index = of_answer(fields, Place::Having, name)?;
                 let data_type = fields[index].data_type;
                 let fitting = Operator::ALL.into_iter().filter(|operator| operator.fits(data_type));
                 Ok((index, data_type, fitting.collect()))
@@ -266,7 +239,7 @@ pub(super) fn order_of_groups(asked: Option<&[OrderKey]>, fields: &[Field]) -> R
     };
     let mut keys: Vec<SortKey> = Vec::with_capacity(asked.len() + fields.len());
     for key in asked {
-        let field = group::of_answer(fields, Place::Sort, &key.field)?;
+        let field = of_answer(fields, Place::Sort, &key.field)?;
         if keys.iter().any(|key| key.field == field) {
             return Err(Error::Twice { place: Place::Sort, field: key.field.clone() });
         }

@@ -3,7 +3,7 @@
 use crate::catalog::{Column, ColumnIndex, Function, Name, Type};
 use crate::query::{Aggregate, Bucket, Group, Grouping, Measure};
 
-use super::bind::{field, nearest};
+use super::names::field;
 use super::{Error, Expected, Field, Place, View};
 
 /// Groups of one question at most.
@@ -90,13 +90,4 @@ fn resampled(view: &View, bucket: Bucket) -> Result<Vec<Field>, Error> {
 
 fn name(place: Place, text: String) -> Result<Name, Error> {
     text.parse().map_err(|_| Error::UnknownField { place, name: text, nearest: None, allowed: Vec::new() })
-}
-
-/// The field of that name in the answer, as `having` and the order of groups name it.
-pub(super) fn of_answer(fields: &[Field], place: Place, name: &str) -> Result<usize, Error> {
-    fields.iter().position(|field| field.name.as_str() == name).ok_or_else(|| {
-        let allowed: Vec<String> = fields.iter().map(|field| field.name.to_string()).collect();
-        let nearest = nearest(name, allowed.iter().map(String::as_str));
-        Error::UnknownField { place, name: name.into(), nearest, allowed }
-    })
 }

@@ -10,6 +10,7 @@ mod explain;
 mod field;
 mod fingerprint;
 mod group;
+mod names;
 mod predicate;
 mod related;
 mod value;

@@ -3,7 +3,7 @@
 use crate::catalog::{ColumnIndex, Name, RelationKind, Relationship};
 use crate::query::{EXPAND_DEPTH_MAX, Expansion, Page, Query};
 
-use super::bind::nearest;
+use super::names::nearest;
 use super::{Error, Place, Plan, Scope, View, build};
 
 /// Expansions of one question at most, on every level together.

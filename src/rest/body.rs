@@ -17,7 +17,7 @@ use crate::query::{
     Revision,
 };
 
-use super::params::{Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
+use super::asked::{Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
 use super::tree::{CONNECTIVES, Connective, Names, field_of, unknown_operator};
 
 /// The members of a question.

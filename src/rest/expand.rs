@@ -4,7 +4,7 @@ use crate::http::Problem;
 use crate::http::problem;
 use crate::query::{EXPAND_DEPTH_MAX, Expansion, Filter};
 
-use super::params::{limit, order_key};
+use super::asked::{limit, order_key};
 use super::tree::{Names, Reader};
 
 /// Every expansion of a parameter's value.

@@ -1,5 +1,6 @@
 //! The REST door: paths and query strings to questions, entries to responses. Nothing of planning or permission.
 
+mod asked;
 mod body;
 mod datasets;
 mod docs;

@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::params::{self, Act, Asked};
-use super::{body, private};
+use super::asked::{Act, Asked};
+use super::{body, params, private};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::engine::{Entry, Representation};
