@@ -10,6 +10,8 @@ use martello::catalog::Type;
 
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 const EPOCH: Date = Date::constant(1970, 1, 1);
+const FIRST_DAY: Date = Date::constant(1, 1, 1);
+const LAST_DAY: Date = Date::constant(9999, 12, 31);
 
 /// A value that is not null.
 #[derive(Clone, PartialEq, Debug)]
@@ -141,28 +143,37 @@ pub fn instant(literal: &str) -> i64 {
     i64::from(days(local.date())) * MICROS_PER_DAY + i64::try_from(of_day).expect("a day") - offset * 1_000_000
 }
 
-/// The day of an instant in a zone, or in UTC.
+/// How many seconds a zone's clocks are ahead of UTC. The library's instants end some hours before the calendar.
+fn ahead(micros: i64, zone: &TimeZone) -> i64 {
+    let end = if micros < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let instant = Timestamp::from_microsecond(micros).unwrap_or(end);
+    zone.to_offset(instant).seconds().into()
+}
+
+/// The day of an instant in a zone, or in UTC. Clocks that leave the calendar at its ends stay at its first or last day.
 pub fn day_of(micros: i64, zone: Option<&TimeZone>) -> Date {
-    match zone {
-        None => date(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).expect("a day")),
-        Some(zone) => Timestamp::from_microsecond(micros).expect("an instant").to_zoned(zone.clone()).date(),
-    }
+    let local = micros + zone.map_or(0, |zone| ahead(micros, zone)) * 1_000_000;
+    let day = local.div_euclid(MICROS_PER_DAY).clamp(days(FIRST_DAY).into(), days(LAST_DAY).into());
+    date(i32::try_from(day).expect("a day"))
 }
 
 /// RFC 3339 with six digits behind the point or none: in UTC with a Z, in a zone with its offset, which has no seconds
-/// even where clocks had.
+/// even where clocks had. Clocks that leave the calendar are not asked.
 pub fn instant_text(micros: i64, zone: Option<&TimeZone>) -> String {
-    let instant = || Timestamp::from_microsecond(micros).expect("an instant");
-    let ahead = zone.map(|zone| zone.to_offset(instant()).seconds() / 60);
-    let local = micros + i64::from(ahead.unwrap_or(0)) * 60_000_000;
+    let minutes = zone.map(|zone| ahead(micros, zone) / 60);
+    let local = micros + minutes.unwrap_or(0) * 60_000_000;
+    let calendar = i64::from(days(FIRST_DAY)) * MICROS_PER_DAY..(i64::from(days(LAST_DAY)) + 1) * MICROS_PER_DAY;
+    if !calendar.contains(&local) {
+        return instant_text(micros, None);
+    }
     let seconds = local.rem_euclid(MICROS_PER_DAY) / 1_000_000;
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let mut text = format!("{}T{hours:02}:{minutes:02}:{:02}", day_of(local, None), seconds % 60);
+    let (hour, minute) = (seconds / 3600, seconds / 60 % 60);
+    let mut text = format!("{}T{hour:02}:{minute:02}:{:02}", day_of(local, None), seconds % 60);
     let fraction = micros.rem_euclid(1_000_000);
     if fraction > 0 {
         write!(text, ".{fraction:06}").expect("a text");
     }
-    match ahead {
+    match minutes {
         Some(minutes) => {
             let sign = if minutes < 0 { '-' } else { '+' };
             write!(text, "{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60).expect("a text");
