@@ -103,7 +103,7 @@ pub fn answer(
         holds(&aggregate.having, &look) == Some(true)
     });
     if groups.iter().flat_map(|(cells, _)| cells).flatten().any(overflows) {
-        return Err(Overflow);
+        return Err(Overflow { groups: groups.len() });
     }
     let mut keys: Vec<_> =
         asked.unwrap_or_default().iter().map(|key| (place(&key.field), key.direction, key.nulls)).collect();
@@ -216,7 +216,7 @@ fn computed(dataset: &Dataset, field: &Field, rows: &[&Row], zone: Option<&TimeZ
         Function::First => ends(dataset, rows, Direction::Ascending).and_then(|row| row[index].clone()),
         Function::Last => ends(dataset, rows, Direction::Descending).and_then(|row| row[index].clone()),
         Function::Avg => float(mean(dataset, index, rows)),
-        Function::Stddev => float(deviation(&numbers(dataset, index, rows), mean(dataset, index, rows))),
+        Function::Stddev => float(deviation(&values, scale(dataset, index))),
         Function::Median => float(median(numbers(dataset, index, rows))),
     }
 }
@@ -268,11 +268,22 @@ fn mean(dataset: &Dataset, index: usize, rows: &[&Row]) -> Option<f64> {
     Some(sum / values.len() as f64)
 }
 
-/// That of a sample: one value has none.
-fn deviation(numbers: &[f64], mean: Option<f64>) -> Option<f64> {
-    let mean = mean.filter(|_| numbers.len() > 1)?;
-    let squares: f64 = numbers.iter().map(|number| (number - mean) * (number - mean)).sum();
-    Some((squares / (numbers.len() - 1) as f64).sqrt())
+/// That of a sample: one value has none. Distances from the first value have it too, and they are exact where values of
+/// many digits are not.
+fn deviation(values: &[&Value], scale: u8) -> Option<f64> {
+    let first = values.first().filter(|_| values.len() > 1)?;
+    let distance = |value: &&Value| match (value, first) {
+        (Value::Int(value), Value::Int(first)) => (i128::from(*value) - i128::from(*first)) as f64,
+        (Value::Decimal(value), Value::Decimal(first)) => {
+            let digits = value.checked_sub(*first).map_or(*value as f64 - *first as f64, |digits| digits as f64);
+            digits / 10_f64.powi(scale.into())
+        }
+        _ => value.number(scale) - first.number(scale),
+    };
+    let distances: Vec<f64> = values.iter().map(distance).collect();
+    let mean = distances.iter().sum::<f64>() / distances.len() as f64;
+    let squares: f64 = distances.iter().map(|distance| (distance - mean) * (distance - mean)).sum();
+    Some((squares / (distances.len() - 1) as f64).sqrt())
 }
 
 fn median(mut numbers: Vec<f64>) -> Option<f64> {

@@ -68,8 +68,8 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
         let rows = match &reference {
             Ok(rows) => rows,
             // What overflows may stand behind the page.
-            Err(Overflow) if question.query.page.limit.is_some() => return Ok(1),
-            Err(Overflow) => return each(&answers, verdict::refused).map(|()| 1).map_err(failed),
+            Err(Overflow { groups }) if *groups > limit => return Ok(*groups),
+            Err(Overflow { groups }) => return each(&answers, verdict::refused).map(|()| *groups).map_err(failed),
         };
         if single {
             return each(&answers, |answer| verdict::one(rows.first(), answer)).map(|()| rows.len()).map_err(failed);

@@ -27,7 +27,10 @@ pub enum Shown {
 
 /// A sum that has more digits than there are: it must be refused, never rounded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Overflow;
+pub struct Overflow {
+    /// How many groups there are: it may be that of one behind the page.
+    pub groups: usize,
+}
 
 /// All rows or groups of a question, whatever its page.
 pub fn answer(world: &World, query: &Query, form: &Form) -> Result<Vec<Record>, Overflow> {
