@@ -173,7 +173,8 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
         let period = scope.one(&form.period);
         Some(PointInTime { known_at: known_at?, identity, period: period? })
     });
-    let bars = contract.bars.as_ref().and_then(|form| scope.bars(form, time.is_some()));
+    let timed = time.is_some_and(|time| primary_key.contains(&time));
+    let bars = contract.bars.as_ref().and_then(|form| scope.bars(form, timed));
     let relations = contract.relations.iter().filter_map(|form| {
         let name = scope.checked.parse::<Name>(&form.name);
         let dataset = scope.checked.parse::<Name>(&form.dataset);
@@ -365,7 +366,7 @@ impl Scope<'_, '_> {
     /// Every column must allow the function that makes it in a longer bar.
     fn bars(&mut self, form: &BarsForm, timed: bool) -> Option<Bars> {
         if !timed {
-            self.checked.at(form.open.referenced, "bars need a time column: the contract names none");
+            self.checked.at(form.open.referenced, "bars need a time column in the primary key");
         }
         let parts = [
             (Some(&form.open), Function::First),

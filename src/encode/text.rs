@@ -66,7 +66,7 @@ const YEAR_10000: i64 = 253_402_300_800_000_000;
 
 /// Writes the same instant by the clocks of a zone, with their offset.
 ///
-/// RFC 3339 has no seconds in an offset. Clocks of before 1900 do: they are read as if their offset ended at the minute,
+/// RFC 3339 has no seconds in an offset. Clocks of a hundred years ago do: they are read as if their offset ended at the minute,
 /// so that the text still means the instant.
 pub(super) fn write_local(micros: i64, zone: &TimeZone, out: &mut Vec<u8>) {
     const MICROS: i64 = 1_000_000;

@@ -14,9 +14,9 @@ use futures_util::TryStreamExt as _;
 use serde_json::json;
 
 use crate::auth::{Matrix, Principal};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Function};
 use crate::encode::{self, MediaType, Numbers, Style};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Output, Plan};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
 
@@ -67,6 +67,12 @@ pub enum Error {
     /// The caller may not read how the house answers.
     #[error("explain a plan to a client")]
     NotExplained,
+    /// A sum has more digits than a decimal holds. It is never rounded.
+    #[error("hold {measure} in a decimal")]
+    SumTooLarge {
+        /// The measure's name in the answer.
+        measure: String,
+    },
     /// No row has the key.
     #[error("find a row with that key")]
     NoRow,
@@ -101,7 +107,7 @@ impl Engine {
     /// # Errors
     /// When the source does not answer, or no row has the key that was asked for.
     pub async fn answer(&self, plan: &Plan, representation: Representation) -> Result<Entry, Error> {
-        let failed = |source| Error::Source { name: plan.source().to_string(), source };
+        let failed = |error| failure(plan, error);
         let source = self.sources.get(plan.source()).map_err(failed)?;
         let batches: Vec<RecordBatch> =
             source::execute(source.as_ref(), plan, None).try_collect().await.map_err(failed)?;
@@ -137,6 +143,19 @@ impl Engine {
             encode::page(&batches, &style, &page.to_string(), &meta)
         };
         Ok(Entry { body: body.map_err(Error::Encode)?.into(), rows, next })
+    }
+}
+
+/// What a source's failure means for a plan: a value that does not fit is a fault of the contract, unless it is a sum,
+/// which the contract says nothing of.
+fn failure(plan: &Plan, source: source::Error) -> Error {
+    let sums = |name: &str| {
+        let field = plan.fields().iter().find(|field| field.name.as_str() == name);
+        field.is_some_and(|field| matches!(field.output, Output::Measure(Function::Sum, _)))
+    };
+    match source {
+        source::Error::Value { column, .. } if sums(&column) => Error::SumTooLarge { measure: column },
+        source => Error::Source { name: plan.source().to_string(), source },
     }
 }
 

@@ -9,7 +9,7 @@ use arrow_select::concat::concat_batches;
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 
-use super::{Engine, Error};
+use super::{Engine, Error, failure};
 use crate::catalog::RelationKind;
 use crate::encode::{nest_many, nest_one};
 use crate::plan::{Plan, Related, Value};
@@ -80,7 +80,7 @@ impl Engine {
         if parents.is_empty() {
             return Ok(RecordBatch::new_empty(schema));
         }
-        let failed = |source| Error::Source { name: plan.source().to_string(), source };
+        let failed = |error| failure(plan, error);
         let source = self.sources.get(plan.source()).map_err(failed)?;
         let batches = source::execute(source.as_ref(), plan, Some(parents)).try_collect::<Vec<_>>();
         concat_batches(&schema, &batches.await.map_err(failed)?).map_err(Error::Batch)

@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Engine, Entry, Error, meta};
+use super::{Engine, Entry, Error, failure, meta};
 use crate::catalog::Type;
 use crate::encode::MediaType;
 use crate::plan::{Field, Output, Plan};
@@ -61,7 +61,7 @@ impl Engine {
     /// # Errors
     /// When the source does not answer.
     pub async fn estimate(&self, plan: &Plan) -> Result<Entry, Error> {
-        let failed = |source| Error::Source { name: plan.source().to_string(), source };
+        let failed = |error| failure(plan, error);
         let source = self.sources.get(plan.source()).map_err(failed)?;
         let total = match source::guess_rows(source.as_ref(), plan).await.map_err(failed)? {
             Some(rows) => Total { rows: Some(rows), status: "estimated" },
@@ -69,7 +69,7 @@ impl Engine {
         };
         let limit = u64::from(plan.limit());
         let page_rows = total.rows.map_or(limit, |rows| rows.min(limit));
-        let row_bytes: u64 = plan.fields().iter().take(plan.shown()).map(|field| field_bytes(plan, field)).sum();
+        let row_bytes = row_bytes(plan);
         let bytes: serde_json::Map<String, Value> = MediaType::ALL
             .map(|media_type| (media_type.format().to_owned(), json!(page_rows * (row_bytes + 2) + ENVELOPE_BYTES)))
             .into_iter()
@@ -110,7 +110,7 @@ impl Engine {
         parents: Option<&'a Parents>,
     ) -> BoxFuture<'a, Result<serde_json::Map<String, Value>, Error>> {
         Box::pin(async move {
-            let failed = |source| Error::Source { name: plan.source().to_string(), source };
+            let failed = |error| failure(plan, error);
             let source = self.sources.get(plan.source()).map_err(failed)?;
             let statement = source::statement(plan, source.dialect(), parents);
             let parameters: Vec<String> = statement.parameters.iter().map(ToString::to_string).collect();
@@ -141,6 +141,16 @@ fn unavailable(error: &source::Error) -> Total {
 
 /// `{"data":[],"page":{…},"meta":{…}}` without the rows.
 const ENVELOPE_BYTES: u64 = 220;
+
+/// Bytes of a row of JSON: its fields, and as many related rows as there may be.
+fn row_bytes(plan: &Plan) -> u64 {
+    let own = plan.fields().iter().take(plan.shown()).map(|field| field_bytes(plan, field)).sum::<u64>();
+    let related = plan.related().iter().map(|related| {
+        let rows = u64::from(related.plan.limit()) * (row_bytes(&related.plan) + 2);
+        (related.name.as_str().len() + "\"\":[],".len()) as u64 + rows
+    });
+    own + related.sum::<u64>()
+}
 
 /// Bytes that a field takes in a row of JSON: its name, and a value as long as the contract's example, or as values of
 /// its type mostly are.

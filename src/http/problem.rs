@@ -73,6 +73,8 @@ kinds! {
         "search needs a column that the dataset's contract declares searchable, and that you may see.";
     NO_BARS = "no-bars", BAD_REQUEST, "The rows are no price bars",
         "resample needs a dataset whose contract names its open, high, low and close, and all of them must be yours to see.";
+    SUM_TOO_LARGE = "sum-too-large", UNPROCESSABLE_ENTITY, "The sum has too many digits",
+        "A sum has more than the 38 digits that a decimal holds, and is not rounded. Sum fewer rows at once: by groups, or behind a narrower filter.";
     NOT_EXPLAINED = "not-explained", FORBIDDEN, "Plans are not shown to you",
         "explain shows plans and SQL to roles of the house only. dry_run tells everyone what a question would cost.";
     CREDENTIAL_IN_URL = "credential-in-url", BAD_REQUEST, "A credential stands in the URL",
@@ -357,6 +359,9 @@ impl From<engine::Error> for Problem {
         use engine::Error;
         match &error {
             Error::NoRow => Self::new(ROW_NOT_FOUND, "no row has that key"),
+            Error::SumTooLarge { measure } => {
+                Self::new(SUM_TOO_LARGE, format!("{measure} has more than 38 digits")).parameter("measures")
+            }
             Error::NotExplained => Self::new(NOT_EXPLAINED, "explain is for roles of the house").parameter("explain"),
             Error::Source { source, .. } => Self::from(source).cause(&error),
             Error::Batch(_) | Error::Encode(_) => internal().cause(&error),

@@ -1,6 +1,6 @@
 //! Conditions of a plan as SQL: predicates, and where a page begins.
 
-use crate::catalog::{Direction, Type};
+use crate::catalog::{Direction, Name, Type};
 use crate::plan::{Plan, Predicate, SortKey, Test, Value};
 
 use super::sql::{Compare, Dialect, Expr, From, Order, Parameter, Part, Select};
@@ -83,12 +83,12 @@ impl<'p> Conditions<'p> {
             Test::IsNull => Expr::IsNull(plain()),
             Test::IsNotNull => Expr::IsNotNull(plain()),
             Test::Has(element) => Expr::Has(plain(), text(element)),
-            Test::Search(words) => self.search(*plain(), words),
+            Test::Search(words) => self.search(&self.plan.column(index).name, words),
         }
     }
 
     /// Words have no character that either query language knows, so that they need quotes and nothing else.
-    fn search(self, column: Expr<'p>, words: &[String]) -> Expr<'p> {
+    fn search(self, column: &'p Name, words: &[String]) -> Expr<'p> {
         let quoted = |quote: char| words.iter().map(move |word| format!("{quote}{word}{quote}"));
         let text = |text: String| Expr::Bind(Parameter::One(Type::String, Value::String(text)));
         match self.dialect {
@@ -96,7 +96,7 @@ impl<'p> Conditions<'p> {
                 let query = text(quoted('\'').collect::<Vec<_>>().join(" & "));
                 Expr::Words(vec![
                     Part::Word(WORDS.0),
-                    Part::Expr(column),
+                    Part::Expr(Expr::Column(column)),
                     Part::Word(WORDS.1),
                     Part::Word(" @@ "),
                     Part::Expr(query),
@@ -104,10 +104,9 @@ impl<'p> Conditions<'p> {
                 ])
             }
             Dialect::Sqlite => {
-                let Expr::Column(name) = column else { return Expr::Or(Vec::new()) };
                 let keys = self.plan.dataset().primary_key.iter();
                 let keys: Vec<Expr<'p>> = keys.map(|index| Expr::Column(&self.plan.column(*index).name)).collect();
-                let query = text(format!("{{{name}}} : ({})", quoted('"').collect::<Vec<_>>().join(" AND ")));
+                let query = text(format!("{{{column}}} : ({})", quoted('"').collect::<Vec<_>>().join(" AND ")));
                 let filter = Expr::Words(vec![
                     Part::Expr(Expr::SearchTable(self.plan.relation())),
                     Part::Word(" MATCH "),
@@ -162,22 +161,24 @@ pub(super) fn order<'p>(plan: &'p Plan, key: &SortKey) -> Order<'p> {
 /// out, led by the bound on the first key that an index can use.
 pub(super) fn behind<'p>(plan: &'p Plan, after: &[Option<Value>]) -> Expr<'p> {
     let keys = plan.order();
-    let uniform = keys.iter().all(|key| !key.nullable && key.direction == keys[0].direction);
+    // Groups without keys are one, and nothing is behind it.
+    let Some(first) = keys.first() else { return Expr::Or(Vec::new()) };
+    let uniform = keys.iter().all(|key| !key.nullable && key.direction == first.direction);
     if uniform {
-        let beyond = if keys[0].direction == Direction::Ascending { Compare::Gt } else { Compare::Lt };
+        let beyond = if first.direction == Direction::Ascending { Compare::Gt } else { Compare::Lt };
         let left = keys.iter().map(|key| ordered(plan, key)).collect();
         let right = keys.iter().zip(after).filter_map(|(key, value)| bind(plan, key, value.as_ref())).collect();
         return Expr::Compare(left, beyond, right);
     }
     let mut branches = Vec::with_capacity(keys.len());
-    for (length, key) in keys.iter().enumerate() {
-        let Some(beyond) = beyond(plan, key, after[length].as_ref()) else { continue };
+    for (length, (key, value)) in keys.iter().zip(after).enumerate() {
+        let Some(beyond) = beyond(plan, key, value.as_ref()) else { continue };
         let mut parts: Vec<Expr<'p>> =
             keys[..length].iter().zip(after).map(|(key, value)| same(plan, key, value.as_ref())).collect();
         parts.push(beyond);
         branches.push(if parts.len() == 1 { parts.remove(0) } else { Expr::And(parts) });
     }
-    match bound(plan, &keys[0], after[0].as_ref()) {
+    match after.first().and_then(|value| bound(plan, first, value.as_ref())) {
         Some(bound) => Expr::And(vec![bound, Expr::Or(branches)]),
         None => Expr::Or(branches),
     }

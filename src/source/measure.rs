@@ -41,11 +41,6 @@ fn column(plan: &Plan, index: ColumnIndex) -> Expr<'_> {
     Expr::Column(&plan.column(index).name)
 }
 
-/// `function(inner)`, where the words are `function(` and `)`.
-fn call<'p>(before: &'static str, inner: Expr<'p>, after: &'static str) -> Expr<'p> {
-    Expr::between(before, inner, after)
-}
-
 /// What makes a row first or last in its group: time, then the key.
 pub(super) fn by_time(plan: &Plan) -> Vec<ColumnIndex> {
     let dataset = plan.dataset();
@@ -67,13 +62,13 @@ fn postgres_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> 
     let value = column(plan, index);
     let local = match plan.column(index).data_type {
         Type::Date if bucket == Bucket::Day => return value,
-        Type::Date => call("", value, "::timestamp"),
+        Type::Date => Expr::between("", value, "::timestamp"),
         _ => {
             let zone = plan.zone().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned();
             let zone = Part::Expr(Expr::Bind(Parameter::One(Type::String, Value::String(zone))));
             let local = [Part::Expr(value.clone()), Part::Word(" AT TIME ZONE "), zone];
             if plan.zone().is_none() {
-                return call(trunc(bucket), Expr::Words(local.into()), ")::date");
+                return Expr::between(trunc(bucket), Expr::Words(local.into()), ")::date");
             }
             // UTC does not leave the calendar; clocks of other zones do, by some hours at its ends. Null would be passed
             // over by least and greatest.
@@ -84,7 +79,7 @@ fn postgres_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> 
             Expr::Words(parts)
         }
     };
-    call(trunc(bucket), local, ")::date")
+    Expr::between(trunc(bucket), local, ")::date")
 }
 
 fn trunc(bucket: Bucket) -> &'static str {
@@ -101,24 +96,24 @@ fn postgres_measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) ->
     let Some(index) = of else { return Expr::word("count(*)") };
     let data_type = plan.column(index).data_type;
     let value = column(plan, index);
-    let double = || call("", column(plan, index), "::double precision");
+    let double = || Expr::between("", column(plan, index), "::double precision");
     match (function, data_type) {
-        (Function::Count, _) => call("count(", value, ")"),
-        (Function::CountDistinct, _) => call("count(DISTINCT ", value, ")"),
-        (Function::Sum, Type::Float64) => call("sum(", double(), ")"),
-        (Function::Sum, _) => call("sum(", value, ")::numeric"),
-        (Function::Avg, Type::Float64) => call("avg(", double(), ")"),
-        (Function::Avg, _) => call("avg(", value, ")::double precision"),
+        (Function::Count, _) => Expr::between("count(", value, ")"),
+        (Function::CountDistinct, _) => Expr::between("count(DISTINCT ", value, ")"),
+        (Function::Sum, Type::Float64) => Expr::between("sum(", double(), ")"),
+        (Function::Sum, _) => Expr::between("sum(", value, ")::numeric"),
+        (Function::Avg, Type::Float64) => Expr::between("avg(", double(), ")"),
+        (Function::Avg, _) => Expr::between("avg(", value, ")::double precision"),
         // Booleans have no min and max.
-        (Function::Min, Type::Bool) => call("bool_and(", value, ")"),
-        (Function::Max, Type::Bool) => call("bool_or(", value, ")"),
-        (Function::Min, _) => call("min(", sortable(value, data_type), ")"),
-        (Function::Max, _) => call("max(", sortable(value, data_type), ")"),
+        (Function::Min, Type::Bool) => Expr::between("bool_and(", value, ")"),
+        (Function::Max, Type::Bool) => Expr::between("bool_or(", value, ")"),
+        (Function::Min, _) => Expr::between("min(", sortable(value, data_type), ")"),
+        (Function::Max, _) => Expr::between("max(", sortable(value, data_type), ")"),
         (Function::First, _) => ends(plan, value, Direction::Ascending),
         (Function::Last, _) => ends(plan, value, Direction::Descending),
-        (Function::Stddev, Type::Float64) => call("stddev_samp(", double(), ")"),
-        (Function::Stddev, _) => call("stddev_samp(", value, ")::double precision"),
-        (Function::Median, _) => call("percentile_cont(0.5) WITHIN GROUP (ORDER BY ", double(), ")"),
+        (Function::Stddev, Type::Float64) => Expr::between("stddev_samp(", double(), ")"),
+        (Function::Stddev, _) => Expr::between("stddev_samp(", value, ")::double precision"),
+        (Function::Median, _) => Expr::between("percentile_cont(0.5) WITHIN GROUP (ORDER BY ", double(), ")"),
     }
 }
 
@@ -193,14 +188,14 @@ fn sqlite_grouped<'p>(
             let value = || column(plan, index);
             match function {
                 Function::Stddev => {
-                    let mean = over(call("avg(", value(), ")"), Vec::new());
+                    let mean = over(Expr::between("avg(", value(), ")"), Vec::new());
                     inner.push(Expr::NamedInner(Box::new(mean), "_mean", place));
                 }
                 Function::Median => {
                     let order = Order { by: value(), direction: Direction::Ascending, nulls_first: Some(false) };
                     let rank = over(Expr::word("ROW_NUMBER()"), vec![order]);
                     inner.push(Expr::NamedInner(Box::new(rank), "_rank", place));
-                    let count = over(call("count(", value(), ")"), Vec::new());
+                    let count = over(Expr::between("count(", value(), ")"), Vec::new());
                     inner.push(Expr::NamedInner(Box::new(count), "_count", place));
                 }
                 _ => {}
@@ -238,15 +233,15 @@ fn sqlite_measure(plan: &Plan, place: usize, function: Function, of: Option<Colu
         _ => expr,
     };
     match function {
-        Function::Count => call("count(", value(), ")"),
-        Function::CountDistinct => call("count(DISTINCT ", value(), ")"),
-        Function::Sum if data_type == Type::Float64 => call("sum(", value(), ")"),
+        Function::Count => Expr::between("count(", value(), ")"),
+        Function::CountDistinct => Expr::between("count(DISTINCT ", value(), ")"),
+        Function::Sum if data_type == Type::Float64 => Expr::between("sum(", value(), ")"),
         Function::Sum => exact_sum(value()),
-        Function::Avg => scaled(call("avg(", value(), ")")),
-        Function::Min => call("min(", sortable(value(), data_type), ")"),
-        Function::Max => call("max(", sortable(value(), data_type), ")"),
-        Function::First => call("max(CASE WHEN _first = 1 THEN ", value(), " END)"),
-        Function::Last => call("max(CASE WHEN _last = 1 THEN ", value(), " END)"),
+        Function::Avg => scaled(Expr::between("avg(", value(), ")")),
+        Function::Min => Expr::between("min(", sortable(value(), data_type), ")"),
+        Function::Max => Expr::between("max(", sortable(value(), data_type), ")"),
+        Function::First => Expr::between("max(CASE WHEN _first = 1 THEN ", value(), " END)"),
+        Function::Last => Expr::between("max(CASE WHEN _last = 1 THEN ", value(), " END)"),
         Function::Stddev => {
             let mean = || Part::Expr(Expr::Inner("_mean", place));
             let variance = Expr::Words(vec![
@@ -352,12 +347,16 @@ fn sqlite_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
     let day = match plan.column(index).data_type {
         Type::Date => value,
         // Counted from the year 1, so that whole division rounds down.
-        _ => call("date((", local(plan.zone(), value), " + 62135596800000000) / 1000000 - 62135596800, 'unixepoch')"),
+        _ => Expr::between(
+            "date((",
+            local(plan.zone(), value),
+            " + 62135596800000000) / 1000000 - 62135596800, 'unixepoch')",
+        ),
     };
     match bucket {
         Bucket::Day => day,
-        Bucket::Week => call("date(", day, ", 'weekday 0', '-6 days')"),
-        Bucket::Month => call("date(", day, ", 'start of month')"),
+        Bucket::Week => Expr::between("date(", day, ", 'weekday 0', '-6 days')"),
+        Bucket::Month => Expr::between("date(", day, ", 'start of month')"),
         Bucket::Quarter => Expr::Words(vec![
             Part::Word("date("),
             Part::Expr(day.clone()),
@@ -365,7 +364,7 @@ fn sqlite_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
             Part::Expr(day),
             Part::Word(", 6, 2) - 1) % 3) || ' months')"),
         ]),
-        Bucket::Year => call("date(", day, ", 'start of year')"),
+        Bucket::Year => Expr::between("date(", day, ", 'start of year')"),
     }
 }
 
@@ -394,7 +393,7 @@ fn local<'p>(zone: Option<&TimeZone>, value: Expr<'p>) -> Expr<'p> {
     }
     parts.extend([Part::Word(" ELSE "), offset(before), Part::Word(" END)")]);
     // 0001-01-01 and 9999-12-31: clocks leave the calendar at its ends, by some hours.
-    call("min(max(", Expr::Words(parts), ", -62135596800000000), 253402214400000000)")
+    Expr::between("min(max(", Expr::Words(parts), ", -62135596800000000), 253402214400000000)")
 }
 
 #[cfg(test)]

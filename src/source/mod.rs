@@ -10,6 +10,7 @@ mod idle;
 mod load;
 mod measure;
 mod postgres;
+mod render;
 mod select;
 mod sql;
 mod sqlite;

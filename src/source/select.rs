@@ -126,7 +126,7 @@ impl<'p> Builder<'p> {
         let mut joined = self.joined();
         if let Some(revision) = plan.revision() {
             let mut among = self.conditions(Places::Columns).of(&revision.among);
-            let mut shared = plan.joined().iter().filter_map(|field| made_of(&plan.fields()[*field]));
+            let mut shared = plan.joined().iter().filter_map(|field| plan.fields()[*field].made_of());
             // Rows of one fact have the same parent or none: it may come first, as the rest of `among`.
             if shared.all(|index| revision.identity.contains(&index)) {
                 among = among.and(std::mem::take(&mut joined));
@@ -292,7 +292,7 @@ impl<'p> Builder<'p> {
         let dataset = plan.dataset();
         let by_default: Vec<ColumnIndex> = dataset.default_order.iter().map(|(index, _)| *index).collect();
         let order: Vec<ColumnIndex> =
-            plan.order().iter().filter_map(|key| made_of(&plan.fields()[key.field])).collect();
+            plan.order().iter().filter_map(|key| plan.fields()[key.field].made_of()).collect();
         [&dataset.primary_key, &by_default].into_iter().find_map(|path| along(plan.filter(), path, &order))
     }
 
@@ -306,13 +306,13 @@ impl<'p> Builder<'p> {
         if let (Some(after), Some(first)) = (plan.after(), plan.order().first()) {
             // What the page begins behind is a row of some value; the bound of the first key is what every value's part of
             // the index can begin at, where that key is not the value itself.
-            let of_value = made_of(&plan.fields()[first.field]) == Some(column);
+            let of_value = plan.fields()[first.field].made_of() == Some(column);
             let bound = after.first().filter(|_| !of_value).and_then(|value| bound(plan, first, value.as_ref()));
             filter = filter.and(bound.unwrap_or_default()).and(behind(plan, after));
         }
         let mut inner = self.fields_of(Stage { from: From::Relation(plan.relation()), filter });
         // Its value is one within the key, and an index does not need to hear of it.
-        let within = plan.order().iter().filter(|key| made_of(&plan.fields()[key.field]) != Some(column));
+        let within = plan.order().iter().filter(|key| plan.fields()[key.field].made_of() != Some(column));
         inner.order = within.map(|key| order(plan, key)).collect();
         inner.limit = Some(Limit::AtLeast(count(i64::from(plan.limit()) + 1)));
         let keys = Keys::Given(vec![self.list(column, values)]);
@@ -343,7 +343,7 @@ impl<'p> Builder<'p> {
     fn row_of_key(self) -> Option<Select<'p>> {
         let plan = self.plan;
         let [field] = plan.joined() else { return None };
-        let column = made_of(&plan.fields()[*field])?;
+        let column = plan.fields()[*field].made_of()?;
         if plan.dataset().primary_key != [column] || plan.revision().is_some() {
             return None;
         }
@@ -378,7 +378,7 @@ impl<'p> Builder<'p> {
     /// The columns that are read outside the innermost select, in the contract's order.
     fn needed(self) -> Vec<ColumnIndex> {
         let plan = self.plan;
-        let mut columns: Vec<ColumnIndex> = plan.fields().iter().filter_map(made_of).collect();
+        let mut columns: Vec<ColumnIndex> = plan.fields().iter().filter_map(Field::made_of).collect();
         let ends = |field: &Field| {
             use crate::catalog::Function;
             matches!(field.output, Output::Measure(Function::First | Function::Last, _))
@@ -404,10 +404,6 @@ impl<'p> Builder<'p> {
         columns.dedup();
         columns
     }
-}
-
-fn made_of(field: &Field) -> Option<ColumnIndex> {
-    field.made_of()
 }
 
 fn count(rows: i64) -> Parameter {

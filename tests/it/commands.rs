@@ -137,7 +137,7 @@ fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
             "relation",
             "news__search_data may be where news keeps its words: expected another",
         ),
-        (PRICES, "time: date\n", "", 4, "bars", "bars need a time column: the contract names none"),
+        (PRICES, "time: date\n", "", 4, "bars", "bars need a time column in the primary key"),
         (PRICES, "close: close", "close: last", 0, "bars", "no column \"last\": expected one of symbol, date, open"),
         (PRICES, "volume: volume}", "volume: date}", 0, "bars", "\"date\" must allow aggregate sum"),
         (PRICES, "{open: open, ", "{", 0, "open", "missing field `open`"),

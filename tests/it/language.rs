@@ -181,6 +181,8 @@ async fn a_dry_run_tells_within_a_factor_of_three_what_an_answer_takes_and_reads
             "news/rows?limit=200",
             "signal/rows?limit=300",
             "price_daily/aggregate?group_by=symbol,date:month&measures=avg(close),sum(volume)&limit=500",
+            "price_daily/rows?limit=100&select=date&expand=profile",
+            "company_profile/rows?symbol.in=AAPL,MSFT,IBM&select=symbol&expand=prices(limit=20),signals(limit=5)",
         ] {
             let target = format!("/v1/datasets/{target}");
             let answer = server.get("internal_scientist", &target).await;

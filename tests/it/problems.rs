@@ -122,8 +122,9 @@ fn told(answer: &Answer) -> String {
     answer.text().replace(answer.header("x-request-id").expect("an id"), "")
 }
 
-/// Problems that a client has no part in: `faults` causes them.
-const OURS: [Kind; 4] = [problem::INTERNAL, problem::OVERLOADED, problem::SOURCE_UNAVAILABLE, problem::TIMEOUT];
+/// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
+const OURS: [Kind; 5] =
+    [problem::INTERNAL, problem::OVERLOADED, problem::SOURCE_UNAVAILABLE, problem::SUM_TOO_LARGE, problem::TIMEOUT];
 
 #[tokio::test]
 async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
@@ -280,11 +281,12 @@ async fn every_type_of_problem_has_a_page_that_anyone_can_read() {
     server.stop().await;
 }
 
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 9] = [
     "/v1/datasets",
     "/v1/datasets/price_daily",
     "/v1/datasets/price_daily/rows",
     "/v1/datasets/price_daily/rows/AAPL/2005-02-28",
+    "/v1/datasets/price_daily/aggregate",
     "/openapi.json",
     "/docs",
     "/docs/docs.js",
