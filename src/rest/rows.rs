@@ -13,7 +13,8 @@ use super::asked::{Act, Asked};
 use super::{body, params, private};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
-use crate::engine::{Entry, Representation};
+use crate::encode::MediaType;
+use crate::engine::{Entry, Representation, Shape};
 use crate::http::extract::{media_type, parameters, segments};
 use crate::http::problem;
 use crate::http::problem::shown;
@@ -109,8 +110,8 @@ impl Asking {
     async fn answer(&self, asked: &Asked) -> Result<(Response, Entry), Problem> {
         let engine = &self.context.engine;
         let plan = engine.plan(&asked.query, &self.principal)?;
-        let media_type = media_type(&self.headers, asked.format.as_deref())?;
-        let representation = Representation { media_type, numbers: asked.numbers };
+        let media_type = media_type(&self.headers, asked.format.as_deref(), MediaType::Json.into())?;
+        let representation = Representation { media_type, numbers: asked.numbers, shape: Shape::Rows, guarded: false };
         let entry = match asked.act {
             Act::Answer => engine.answer(&plan, representation).await?,
             Act::DryRun => engine.estimate(&plan).await?,
