@@ -1,6 +1,7 @@
 //! Answers plans: from the source to encoded bytes. The one place where plan, source and encoding meet.
 
 mod related;
+mod size;
 mod total;
 
 use std::sync::Arc;
