@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 
 use crate::catalog::yaml::Checked;
 use crate::catalog::{self, Catalog, Dataset, Name};
+use crate::encode::{MediaType, MediaTypes};
 
 use super::Error;
 
@@ -54,6 +55,8 @@ pub struct Grant {
     columns: Box<[bool]>,
     /// Rows of one answer at most.
     pub rows_per_request: u32,
+    /// What answers may be written as.
+    pub media_types: MediaTypes,
 }
 
 impl Grant {
@@ -66,7 +69,11 @@ impl Grant {
     /// What either of two grants on one dataset shows.
     fn join(&self, other: &Self) -> Self {
         let columns = self.columns.iter().zip(&other.columns).map(|(one, other)| *one || *other).collect();
-        Self { columns, rows_per_request: self.rows_per_request.max(other.rows_per_request) }
+        Self {
+            columns,
+            rows_per_request: self.rows_per_request.max(other.rows_per_request),
+            media_types: self.media_types.or(other.media_types),
+        }
     }
 }
 
@@ -170,6 +177,7 @@ struct RoleForm {
     description: String,
     claims: Spanned<BTreeMap<String, String>>,
     rows_per_request: Option<Spanned<u32>>,
+    formats: Option<Spanned<FormatsForm>>,
     #[serde(default)]
     datasets: BTreeMap<String, Spanned<GrantForm>>,
 }
@@ -179,6 +187,7 @@ struct RoleForm {
 struct GrantForm {
     columns: ColumnsForm,
     rows_per_request: Option<Spanned<u32>>,
+    formats: Option<Spanned<FormatsForm>>,
 }
 
 /// serde buffers what it tries in turn, and places are lost on the way: faults stand where the grant does.
@@ -196,6 +205,20 @@ struct AllButForm {
     all_but: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected all, or a list of formats")]
+enum FormatsForm {
+    Word(String),
+    List(Vec<String>),
+}
+
+/// What a role has, as far as its datasets do not say otherwise.
+#[derive(Clone, Copy)]
+struct Limits {
+    rows: u32,
+    media_types: MediaTypes,
+}
+
 fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec<Role> {
     let mut roles: Vec<Role> = Vec::with_capacity(form.roles.len());
     for form in &form.roles {
@@ -207,7 +230,10 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
             checked
                 .at(form.claims.referenced, "expected at least one claim: without one, every token would be this role");
         }
-        let limit = rows_limit(form.rows_per_request.as_ref(), ROWS_PER_REQUEST, checked);
+        let limits = Limits {
+            rows: rows_limit(form.rows_per_request.as_ref(), ROWS_PER_REQUEST, checked),
+            media_types: media_types(form.formats.as_ref(), MediaType::Json.into(), checked),
+        };
         let mut grants = BTreeMap::new();
         for (dataset, grant_form) in &form.datasets {
             let Some(dataset) = catalog.get(dataset) else {
@@ -216,7 +242,7 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
                 checked.at(grant_form.referenced, expected);
                 continue;
             };
-            if let Some(grant) = grant(grant_form, limit, dataset, checked) {
+            if let Some(grant) = grant(grant_form, limits, dataset, checked) {
                 grants.insert(dataset.name.clone(), Arc::new(grant));
             }
         }
@@ -231,7 +257,7 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
     roles
 }
 
-fn grant(form: &Spanned<GrantForm>, role_limit: u32, dataset: &Dataset, checked: &mut Checked<'_>) -> Option<Grant> {
+fn grant(form: &Spanned<GrantForm>, limits: Limits, dataset: &Dataset, checked: &mut Checked<'_>) -> Option<Grant> {
     let columns = match &form.value.columns {
         ColumnsForm::Word(word) if word == "all" => vec![true; dataset.columns.len()],
         ColumnsForm::Word(found) => {
@@ -248,13 +274,37 @@ fn grant(form: &Spanned<GrantForm>, role_limit: u32, dataset: &Dataset, checked:
         let name = &dataset.columns[column].name;
         checked.at(form.referenced, format_args!("{name} must be granted: cursors carry key, time and known_at"));
     }
-    let rows_per_request = rows_limit(form.value.rows_per_request.as_ref(), role_limit, checked);
+    let rows_per_request = rows_limit(form.value.rows_per_request.as_ref(), limits.rows, checked);
     if let Some(limit) = &form.value.rows_per_request
-        && limit.value > role_limit
+        && limit.value > limits.rows
     {
-        checked.at(limit.referenced, format_args!("more than the role's own {role_limit}"));
+        checked.at(limit.referenced, format_args!("more than the role's own {}", limits.rows));
     }
-    Some(Grant { columns: columns.into(), rows_per_request })
+    let media_types = media_types(form.value.formats.as_ref(), limits.media_types, checked);
+    if let Some(formats) = &form.value.formats
+        && media_types.and(limits.media_types) != media_types
+    {
+        checked.at(formats.referenced, format_args!("more than the role's own: {}", limits.media_types.formats()));
+    }
+    Some(Grant { columns: columns.into(), rows_per_request, media_types })
+}
+
+fn media_types(form: Option<&Spanned<FormatsForm>>, otherwise: MediaTypes, checked: &mut Checked<'_>) -> MediaTypes {
+    let Some(form) = form else { return otherwise };
+    let named = |name: &String| MediaType::ALL.into_iter().find(|media_type| media_type.format() == name);
+    let found: Option<MediaTypes> = match &form.value {
+        FormatsForm::Word(word) if word == "all" => Some(MediaTypes::ALL),
+        FormatsForm::Word(_) => None,
+        FormatsForm::List(names) => names.iter().map(named).collect(),
+    };
+    match found {
+        Some(found) if found != MediaTypes::default() => found,
+        _ => {
+            let all = MediaTypes::ALL.formats();
+            checked.at(form.referenced, format_args!("expected all, or a list of at least one of {all}"));
+            otherwise
+        }
+    }
 }
 
 /// For each column of the contract, whether it is visible: the named ones are `visible`, the others are not so.

@@ -69,6 +69,8 @@ pub struct Dataset {
     pub deprecation: Option<Deprecation>,
     /// How long answers may be kept.
     pub cache: Cache,
+    /// The SHA-256 of the contract as it stands in its file, in hexadecimal: what a copy of the data was made under.
+    pub contract: String,
     pub(super) by_name: HashMap<Name, ColumnIndex>,
 }
 

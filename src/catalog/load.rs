@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use serde_saphyr::Spanned;
 
 use super::contract::{BarsForm, CheckForm, ColumnForm, Contract, Text};
@@ -61,7 +62,7 @@ pub fn compile(texts: &[(PathBuf, String)]) -> Result<Catalog, Error> {
     for (file, text) in texts {
         let mut checked = Checked::new(file, text);
         if let Some(contract) = checked.read::<Contract>() {
-            if let Some(dataset) = dataset(&contract, &mut checked) {
+            if let Some(dataset) = dataset(&contract, text, &mut checked) {
                 let name = dataset.name.clone();
                 let stem = file.file_stem().and_then(|stem| stem.to_str());
                 if stem != Some(name.as_str()) {
@@ -141,7 +142,7 @@ fn references(datasets: &BTreeMap<Name, Arc<Dataset>>, contract: &Contract, mut 
 }
 
 /// One contract by itself. `None` when a fault leaves nothing to go on with.
-fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
+fn dataset(contract: &Contract, text: &str, checked: &mut Checked<'_>) -> Option<Dataset> {
     let name: Option<Name> = checked.parse(&contract.name);
     let columns = columns(&contract.columns, checked);
     let by_name: HashMap<Name, ColumnIndex> =
@@ -249,8 +250,14 @@ fn dataset(contract: &Contract, checked: &mut Checked<'_>) -> Option<Dataset> {
         lineage: Lineage { derived_from, description: contract.lineage.description.trim().to_owned() },
         deprecation,
         cache: contract.cache.clone(),
+        contract: hash(text),
         by_name,
     })
+}
+
+fn hash(text: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn columns(forms: &Spanned<Vec<ColumnForm>>, checked: &mut Checked<'_>) -> Vec<Column> {

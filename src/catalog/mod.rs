@@ -26,7 +26,7 @@ pub use name::{NAME_BYTES_MAX, Name, NameError, Relation};
 pub use types::{DECIMAL_DIGITS_MAX, Function, Operator, TYPES, Type, TypeError};
 
 /// Names of request parameters, now or in a later version; a column of that name could not be filtered.
-pub const RESERVED: [&str; 27] = [
+pub const RESERVED: [&str; 28] = [
     "select",
     "sort",
     "limit",
@@ -38,6 +38,7 @@ pub const RESERVED: [&str; 27] = [
     "format",
     "numbers",
     "shape",
+    "guard",
     "tz",
     "count",
     "search",

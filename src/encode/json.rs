@@ -7,7 +7,7 @@ use arrow_array::{
     RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::OffsetBuffer;
-use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 use jiff::tz::TimeZone;
 
 use super::text::write_local;
@@ -30,6 +30,8 @@ pub struct Style {
     pub numbers: Numbers,
     /// The zone of timestamps; UTC without it.
     pub zone: Option<TimeZone>,
+    /// Whether texts of a CSV that a spreadsheet would take for formulas get an apostrophe before them.
+    pub guarded: bool,
 }
 
 /// A page: `{"data":[…],"page":…,"meta":…}`. `page` and `meta` are JSON texts.
@@ -52,12 +54,64 @@ pub fn page(batches: &[RecordBatch], style: &Style, page: &str, meta: &str) -> R
             write_row(&cells, row, &mut out);
         }
     }
-    out.extend_from_slice(b"],\"page\":");
+    out.push(b']');
+    write_rest(page, meta, &mut out);
+    Ok(out)
+}
+
+/// A page by its columns: `{"data":{"a":[…],"b":[…]},"page":…,"meta":…}`.
+///
+/// # Errors
+/// When a column is of a type that no contract has.
+pub fn columns(
+    schema: &Schema,
+    batches: &[RecordBatch],
+    style: &Style,
+    page: &str,
+    meta: &str,
+) -> Result<Vec<u8>, Error> {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let mut out = Vec::with_capacity(256 + rows * schema.fields().len() * 12);
+    out.extend_from_slice(b"{\"data\":{");
+    for (index, field) in schema.fields().iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_text(field.name(), &mut out);
+        out.extend_from_slice(b":[");
+        let mut first = true;
+        for batch in batches {
+            let cell = cell(field, batch.column(index), style)?;
+            for row in 0..batch.num_rows() {
+                if !std::mem::take(&mut first) {
+                    out.push(b',');
+                }
+                cell.write(row, &mut out);
+            }
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+    write_rest(page, meta, &mut out);
+    Ok(out)
+}
+
+/// Writes the rows of a batch, a line each.
+pub(super) fn write_lines(batch: &RecordBatch, style: &Style, out: &mut Vec<u8>) -> Result<(), Error> {
+    let cells = cells(batch.schema_ref().fields(), batch.columns(), style)?;
+    for row in 0..batch.num_rows() {
+        write_row(&cells, row, out);
+        out.push(b'\n');
+    }
+    Ok(())
+}
+
+fn write_rest(page: &str, meta: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"page\":");
     out.extend_from_slice(page.as_bytes());
     out.extend_from_slice(b",\"meta\":");
     out.extend_from_slice(meta.as_bytes());
     out.push(b'}');
-    Ok(out)
 }
 
 /// One row: `{"data":{…},"meta":…}`.
@@ -74,14 +128,14 @@ pub fn one(batch: &RecordBatch, style: &Style, meta: &str) -> Result<Vec<u8>, Er
 }
 
 /// A column that is ready to be written: its key with quotes and colon, and its typed array.
-struct Cells<'b> {
+pub(super) struct Cells<'b> {
     key: Vec<u8>,
-    array: &'b ArrayRef,
-    values: Values<'b>,
+    pub(super) array: &'b ArrayRef,
+    pub(super) values: Values<'b>,
     quoted: bool,
 }
 
-enum Values<'b> {
+pub(super) enum Values<'b> {
     Bool(&'b BooleanArray),
     Int32(&'b Int32Array),
     Int64(&'b Int64Array),
@@ -98,7 +152,7 @@ enum Values<'b> {
     Rows(&'b OffsetBuffer<i32>, Vec<Cells<'b>>),
 }
 
-fn cells<'b>(fields: &Fields, columns: &'b [ArrayRef], style: &'b Style) -> Result<Vec<Cells<'b>>, Error> {
+pub(super) fn cells<'b>(fields: &Fields, columns: &'b [ArrayRef], style: &'b Style) -> Result<Vec<Cells<'b>>, Error> {
     fields.iter().zip(columns).map(|(field, array)| cell(field, array, style)).collect()
 }
 
@@ -137,23 +191,29 @@ fn write_row(cells: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
             out.push(b',');
         }
         out.extend_from_slice(&cell.key);
-        if cell.array.is_null(row) {
-            out.extend_from_slice(b"null");
-            continue;
-        }
-        if cell.quoted {
-            out.push(b'"');
-        }
-        cell.values.write(row, out);
-        if cell.quoted {
-            out.push(b'"');
-        }
+        cell.write(row, out);
     }
     out.push(b'}');
 }
 
-impl Values<'_> {
+impl Cells<'_> {
     fn write(&self, row: usize, out: &mut Vec<u8>) {
+        if self.array.is_null(row) {
+            return out.extend_from_slice(b"null");
+        }
+        if self.quoted {
+            out.push(b'"');
+        }
+        self.values.write(row, out);
+        if self.quoted {
+            out.push(b'"');
+        }
+    }
+}
+
+impl Values<'_> {
+    /// Writes a value that is not null.
+    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
         match self {
             Self::Bool(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
             Self::Int32(array) => out.extend_from_slice(itoa::Buffer::new().format(array.value(row)).as_bytes()),
@@ -269,6 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn a_page_by_its_columns_has_every_value_of_each_and_no_row_is_an_empty_list() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "\""]));
+        let batch = RecordBatch::try_from_iter([("n", numbers), ("t", texts)]).expect("a batch");
+        let schema = batch.schema();
+        let written = |batches: &[RecordBatch]| {
+            String::from_utf8(columns(&schema, batches, &Style::default(), "0", "0").expect("a page")).expect("UTF-8")
+        };
+        assert_eq!(
+            written(&[batch.clone(), batch.slice(0, 1)]),
+            r#"{"data":{"n":[1,null,1],"t":["a","\"","a"]},"page":0,"meta":0}"#
+        );
+        assert_eq!(written(&[]), r#"{"data":{"n":[],"t":[]},"page":0,"meta":0}"#);
+    }
+
+    #[test]
     fn numbers_keep_their_digits_as_numbers_and_as_text() {
         let int: ArrayRef = Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None]));
         let decimal =
@@ -276,7 +352,7 @@ mod tests {
         let decimal: ArrayRef = Arc::new(decimal);
         let batch = RecordBatch::try_from_iter([("i", int), ("d", decimal)]).expect("a batch");
         let exact = page(std::slice::from_ref(&batch), &Style::default(), "1", "2").expect("a page");
-        let style = Style { numbers: Numbers::Text, zone: None };
+        let style = Style { numbers: Numbers::Text, ..Style::default() };
         let text = page(&[batch], &style, "1", "2").expect("a page");
         let widest = format!("{}.99", "9".repeat(36));
         assert_eq!(

@@ -1,13 +1,14 @@
 //! Answers plans: from the source to encoded bytes. The one place where plan, source and encoding meet.
 
 mod related;
+mod size;
 mod total;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use crate::auth::{Matrix, Principal};
 use crate::catalog::{Catalog, Function};
-use crate::encode::{self, MediaType, Numbers, Style};
+use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
 use crate::plan::{self, Output, Plan};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
@@ -41,6 +42,20 @@ pub struct Representation {
     pub media_type: MediaType,
     /// With which numbers.
     pub numbers: Numbers,
+    /// JSON by rows or by columns.
+    pub shape: Shape,
+    /// Whether texts that a spreadsheet would take for formulas are kept from it.
+    pub guarded: bool,
+}
+
+/// How the rows of a JSON page are laid out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Shape {
+    /// An object a row.
+    #[default]
+    Rows,
+    /// A list a column.
+    Columns,
 }
 
 /// An encoded answer.
@@ -122,27 +137,83 @@ impl Engine {
             let rows = concat_batches(&source::schema(plan), &batches).map_err(Error::Batch)?;
             vec![self.with_related(plan, rows).await?]
         };
-        let style = Style { numbers: representation.numbers, zone: plan.zone().cloned() };
+        let style =
+            Style { numbers: representation.numbers, zone: plan.zone().cloned(), guarded: representation.guarded };
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        let MediaType::Json = representation.media_type;
-        let meta = meta(plan);
-        let body = if plan.single() {
-            let batch = batches.first().filter(|batch| batch.num_rows() > 0).ok_or(Error::NoRow)?;
-            encode::one(batch, &style, &meta)
-        } else {
-            let mut page = json!({
-                "limit": plan.limit(),
-                "count": rows,
-                "has_more": next.is_some(),
-                "next_cursor": next.as_ref().map(|cursor| cursor.0.as_str()),
-            });
-            if let Some(total) = self.total(plan).await {
-                page["total_count"] = json!(total.rows);
-                page["count_status"] = json!(total.status);
+        if plan.single() && rows == 0 {
+            return Err(Error::NoRow);
+        }
+        let body = match representation.media_type {
+            MediaType::Json => {
+                let mut page = json!({
+                    "limit": plan.limit(),
+                    "count": rows,
+                    "has_more": next.is_some(),
+                    "next_cursor": next.as_ref().map(|cursor| cursor.0.as_str()),
+                });
+                if let Some(total) = self.total(plan).await {
+                    page["total_count"] = json!(total.rows);
+                    page["count_status"] = json!(total.status);
+                }
+                written(plan, &batches, &style, representation.shape, &page.to_string())
             }
-            encode::page(&batches, &style, &page.to_string(), &meta)
+            media_type => document(plan, &batches, &style, media_type),
         };
-        Ok(Entry { body: body.map_err(Error::Encode)?.into(), rows, next })
+        Ok(Entry { body: body?.into(), rows, next })
+    }
+}
+
+/// A page of JSON, or the one row of a key.
+fn written(plan: &Plan, batches: &[RecordBatch], style: &Style, shape: Shape, page: &str) -> Result<Vec<u8>, Error> {
+    let meta = meta(plan);
+    let body = match (batches.first(), shape) {
+        (Some(batch), _) if plan.single() => encode::one(batch, style, &meta),
+        (_, Shape::Rows) => encode::page(batches, style, page, &meta),
+        (_, Shape::Columns) => {
+            let schema = shown(plan, batches).map_err(Error::Batch)?;
+            encode::columns(&schema, batches, style, page, &meta)
+        }
+    };
+    body.map_err(Error::Encode)
+}
+
+/// The rows as a document of another media type.
+fn document(plan: &Plan, batches: &[RecordBatch], style: &Style, media_type: MediaType) -> Result<Vec<u8>, Error> {
+    let schema = shown(plan, batches).map_err(Error::Batch)?;
+    let mut encoder = Encoder::new(media_type, &schema, style, &facts(plan)).map_err(Error::Encode)?;
+    let mut body = Vec::new();
+    for batch in batches {
+        encoder.write(batch, &mut body).map_err(Error::Encode)?;
+    }
+    encoder.finish(&mut body).map_err(Error::Encode)?;
+    Ok(body)
+}
+
+/// The schema of an answer, also of one without rows.
+fn shown(plan: &Plan, batches: &[RecordBatch]) -> Result<SchemaRef, ArrowError> {
+    match batches.first() {
+        Some(batch) => Ok(batch.schema()),
+        None => source::schema(plan).project(&(0..plan.shown()).collect::<Vec<_>>()).map(Arc::new),
+    }
+}
+
+/// What a document says of itself.
+fn facts(plan: &Plan) -> Facts {
+    let dataset = plan.dataset();
+    let notes = plan.fields().iter().take(plan.shown()).filter_map(|field| match field.output {
+        Output::Column(index) => {
+            let column = plan.column(index);
+            let note = Note { unit: column.unit.clone(), description: column.description.clone() };
+            Some((field.name.to_string(), note))
+        }
+        _ => None,
+    });
+    Facts {
+        dataset: dataset.name.to_string(),
+        version: None,
+        contract: dataset.contract.clone(),
+        zone: plan.zone().and_then(|zone| zone.iana_name()).map(str::to_owned),
+        notes: notes.collect(),
     }
 }
 

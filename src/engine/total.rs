@@ -1,13 +1,11 @@
 //! How many rows a question has: counted within a budget, guessed, or told before anything runs.
 
-use arrow_schema::DataType;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
+use super::size::page_bytes;
 use super::{Engine, Entry, Error, failure, meta};
-use crate::catalog::Type;
-use crate::encode::MediaType;
-use crate::plan::{Field, Output, Plan};
+use crate::plan::Plan;
 use crate::query::Count;
 use crate::source;
 use crate::source::Parents;
@@ -69,10 +67,10 @@ impl Engine {
         };
         let limit = u64::from(plan.limit());
         let page_rows = total.rows.map_or(limit, |rows| rows.min(limit));
-        let row_bytes = row_bytes(plan);
-        let bytes: serde_json::Map<String, Value> = MediaType::ALL
-            .map(|media_type| (media_type.format().to_owned(), json!(page_rows * (row_bytes + 2) + ENVELOPE_BYTES)))
-            .into_iter()
+        let bytes: serde_json::Map<String, Value> = (plan.media_types().iter())
+            .filter_map(|media_type| {
+                Some((media_type.format().to_owned(), json!(page_bytes(plan, media_type, page_rows)?)))
+            })
             .collect();
         let data = json!({
             "rows": total.rows,
@@ -138,41 +136,4 @@ impl Engine {
 fn unavailable(error: &source::Error) -> Total {
     tracing::warn!(error = telemetry::chain(error), "rows were not counted");
     Total::unknown("unavailable")
-}
-
-/// `{"data":[],"page":{…},"meta":{…}}` without the rows.
-const ENVELOPE_BYTES: u64 = 220;
-
-/// Bytes of a row of JSON: its fields, and as many related rows as there may be.
-fn row_bytes(plan: &Plan) -> u64 {
-    let own = plan.fields().iter().take(plan.shown()).map(|field| field_bytes(plan, field)).sum::<u64>();
-    let related = plan.related().iter().map(|related| {
-        let rows = u64::from(related.plan.limit()) * (row_bytes(&related.plan) + 2);
-        (related.name.as_str().len() + "\"\":[],".len()) as u64 + rows
-    });
-    own + related.sum::<u64>()
-}
-
-/// Bytes that a field takes in a row of JSON: its name, and a value as long as the contract's example, or as values of
-/// its type mostly are.
-fn field_bytes(plan: &Plan, field: &Field) -> u64 {
-    let example = match field.output {
-        Output::Column(index) => plan.column(index).example.as_ref(),
-        _ => None,
-    };
-    let value = match example {
-        Some(example) if field.data_type.arrow() != DataType::Boolean => example.to_string().len(),
-        _ => match field.data_type {
-            Type::Bool => 5,
-            Type::Int32 => 6,
-            Type::Int64 => 9,
-            Type::Float64 => 18,
-            Type::Decimal { precision, .. } => usize::from(precision) / 2 + 2,
-            Type::Date => 12,
-            Type::Timestamp => 22,
-            Type::String | Type::StringList => 16,
-            Type::Json => 60,
-        },
-    };
-    (field.name.as_str().len() + "\"\":,".len() + value) as u64
 }

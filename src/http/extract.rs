@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::Context;
 use super::problem::{self, Problem};
 use crate::auth::Principal;
-use crate::encode::MediaType;
+use crate::encode::{MediaType, MediaTypes};
 
 /// Parameters of one request at most: more than any honest question has.
 const PARAMETERS_MAX: usize = 128;
@@ -79,18 +79,22 @@ fn decode(text: &str) -> Result<String, Problem> {
         .map_err(|_| malformed("an escaped text is no UTF-8"))
 }
 
-/// The media type that the client wants: `format` where it is given, else the `Accept` header.
+/// The media type that the client wants, of those that it may have: `format` where it is given, else the `Accept` header.
 ///
 /// # Errors
-/// When nothing of it is offered.
-pub fn media_type(headers: &axum::http::HeaderMap, format: Option<&str>) -> Result<MediaType, Problem> {
+/// When it may have nothing of it.
+pub fn media_type(
+    headers: &axum::http::HeaderMap,
+    format: Option<&str>,
+    granted: MediaTypes,
+) -> Result<MediaType, Problem> {
     if let Some(format) = format {
-        return MediaType::named(format).map_err(|error| Problem::from(error).parameter("format"));
+        return MediaType::chosen(format, granted).map_err(|error| Problem::from(error).parameter("format"));
     }
     // Several headers are one list (RFC 9110, 5.3); one that is no text accepts nothing.
     let accept: Vec<&str> = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or_default()).collect();
     let accept = (!accept.is_empty()).then(|| accept.join(","));
-    Ok(MediaType::negotiate(accept.as_deref())?)
+    Ok(MediaType::negotiate(accept.as_deref(), granted)?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::auth;
-use crate::encode::{MediaType, NotAcceptable};
+use crate::encode::{MediaTypes, Refused};
 use crate::engine;
 use crate::plan;
 use crate::source;
@@ -77,6 +77,10 @@ kinds! {
         "A sum has more than the 38 digits that a decimal holds, and is not rounded. Sum fewer rows at once: by groups, or behind a narrower filter.";
     NOT_EXPLAINED = "not-explained", FORBIDDEN, "Plans are not shown to you",
         "explain shows plans and SQL to roles of the house only. dry_run tells everyone what a question would cost.";
+    NOT_IN_FORMAT = "not-in-format", BAD_REQUEST, "The format has no place for that",
+        "A parameter asks for something that the format of the answer cannot hold, such as counts or related rows in CSV. The hint says which formats can.";
+    FORMAT_NOT_GRANTED = "format-not-granted", FORBIDDEN, "The format is not granted to you",
+        "The format is offered, but your role may not have this dataset in it, or not what the question expands. The hint lists those that it may have.";
     CREDENTIAL_IN_URL = "credential-in-url", BAD_REQUEST, "A credential stands in the URL",
         "Credentials in URLs end up in logs. Consider that token as leaked, and send the next one in the Authorization header.";
     MALFORMED_CREDENTIAL = "malformed-credential", BAD_REQUEST, "The Authorization header is not well-formed",
@@ -388,11 +392,22 @@ impl From<&source::Error> for Problem {
     }
 }
 
-impl From<NotAcceptable> for Problem {
-    fn from(_: NotAcceptable) -> Self {
-        let offers: Vec<&str> = MediaType::ALL.into_iter().map(MediaType::as_str).collect();
-        Self::new(NOT_ACCEPTABLE, "none of the media types that you accept is offered")
-            .hint(format!("offered: {}", offers.join(", ")))
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let offered = |granted: MediaTypes| {
+            let names = granted.iter().map(|media_type| format!("{} ({})", media_type.format(), media_type.as_str()));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        match refused {
+            Refused::NotAcceptable { granted } => {
+                Self::new(NOT_ACCEPTABLE, "none of the media types that you accept is offered")
+                    .hint(format!("offered: {}", offered(granted)))
+            }
+            Refused::NotGranted { granted } => {
+                Self::new(FORMAT_NOT_GRANTED, "your role may not have the dataset in that format")
+                    .hint(format!("it may have: {}", offered(granted)))
+            }
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use jiff::tz::TimeZone;
 
 use crate::auth::Principal;
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Direction, Name, Relation};
+use crate::encode::MediaTypes;
 use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Nulls, Query};
 
 pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORD_BYTES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
@@ -67,6 +68,7 @@ pub struct Plan {
     zone: Option<TimeZone>,
     explains: bool,
     role: Arc<str>,
+    media_types: MediaTypes,
     question: Fingerprint,
     fingerprint: Fingerprint,
 }
@@ -218,6 +220,8 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         });
     let fingerprint = canonical.fingerprint();
     let count = query.count;
+    // What comes along is granted by its own grant.
+    let media_types = related.iter().fold(view.media_types(), |all, related| all.and(related.plan.media_types));
     Ok(Plan {
         dataset,
         fields,
@@ -236,6 +240,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         zone,
         explains: view.is_of_the_house(),
         role: scope.principal.role().name.as_str().into(),
+        media_types,
         question,
         fingerprint,
     })
@@ -390,6 +395,12 @@ impl Plan {
     #[must_use]
     pub fn explains(&self) -> bool {
         self.explains
+    }
+
+    /// What the answer may be written as.
+    #[must_use]
+    pub fn media_types(&self) -> MediaTypes {
+        self.media_types
     }
 
     /// The values of those fields in a row of an answer to this plan; `None` when one of them is null.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::{Grant, Principal, Role, Tier};
 use crate::catalog::{Bars, Catalog, Column, ColumnIndex, Dataset, Relationship};
+use crate::encode::MediaTypes;
 
 /// A dataset through a grant.
 #[derive(Clone, Debug)]
@@ -82,6 +83,12 @@ impl View {
     #[must_use]
     pub fn rows_per_request(&self) -> u32 {
         self.grant.rows_per_request
+    }
+
+    /// What answers may be written as.
+    #[must_use]
+    pub fn media_types(&self) -> MediaTypes {
+        self.grant.media_types
     }
 
     pub(super) fn arc(&self) -> Arc<Dataset> {

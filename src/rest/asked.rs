@@ -1,6 +1,7 @@
 //! What a request asks, whether by URL or by body, and the words that both are made of.
 
 use crate::encode::Numbers;
+use crate::engine::Shape;
 use crate::http::Problem;
 use crate::http::problem;
 use crate::http::problem::shown;
@@ -13,7 +14,10 @@ use super::tree::{Names, field_of};
 pub(super) struct Asked {
     pub(super) query: Query,
     pub(super) format: Option<String>,
-    pub(super) numbers: Numbers,
+    pub(super) numbers: Option<Numbers>,
+    pub(super) shape: Option<Shape>,
+    /// Whether texts are to be kept from being taken for formulas.
+    pub(super) guarded: Option<bool>,
     pub(super) act: Act,
 }
 
@@ -21,7 +25,7 @@ impl Asked {
     /// The question that says nothing but what it is about.
     pub(super) fn about(dataset: &str) -> Self {
         let query = Query { dataset: dataset.to_owned(), ..Query::default() };
-        Self { query, format: None, numbers: Numbers::default(), act: Act::default() }
+        Self { query, format: None, numbers: None, shape: None, guarded: None, act: Act::default() }
     }
 }
 
@@ -162,6 +166,12 @@ pub(super) fn limit(parameter: &str, text: &str) -> Result<u64, Problem> {
         Problem::new(problem::INVALID_LITERAL, "expected a whole number, such as 100").parameter(parameter)
     })
 }
+
+/// The words of `shape`.
+pub(super) const SHAPES: [(&str, Shape); 2] = [("rows", Shape::Rows), ("columns", Shape::Columns)];
+
+/// The words of `guard`.
+pub(super) const GUARDS: [(&str, bool); 2] = [("formulas", true), ("none", false)];
 
 pub(super) fn read_numbers(text: &str) -> Result<Numbers, Problem> {
     one_of("numbers", text, &[("exact", Numbers::Exact), ("string", Numbers::Text)])

@@ -17,11 +17,13 @@ use crate::query::{
     Revision,
 };
 
-use super::asked::{Asked, Flags, Groups, group, group_key, measure, one_of, order_key, read_numbers, resample};
+use super::asked::{
+    Asked, Flags, GUARDS, Groups, SHAPES, group, group_key, measure, one_of, order_key, read_numbers, resample,
+};
 use super::tree::{CONNECTIVES, Connective, Names, field_of, unknown_operator};
 
 /// The members of a question.
-const MEMBERS: [&str; 20] = [
+const MEMBERS: [&str; 22] = [
     "select",
     "filter",
     "search",
@@ -40,6 +42,8 @@ const MEMBERS: [&str; 20] = [
     "resample",
     "format",
     "numbers",
+    "shape",
+    "guard",
     "dry_run",
     "explain",
 ];
@@ -83,7 +87,9 @@ pub(super) fn read(dataset: &str, body: &[u8]) -> Result<Asked, Problem> {
             "having" => having = Some(conditions(name, value, Names::Measures, Level::default())?),
             "resample" => groups.resample = Some(resample(&text_of(name, value)?)?),
             "format" => asked.format = Some(text_of(name, value)?),
-            "numbers" => asked.numbers = read_numbers(&text_of(name, value)?)?,
+            "numbers" => asked.numbers = Some(read_numbers(&text_of(name, value)?)?),
+            "shape" => asked.shape = Some(one_of(name, &text_of(name, value)?, &SHAPES)?),
+            "guard" => asked.guarded = Some(one_of(name, &text_of(name, value)?, &GUARDS)?),
             "dry_run" => flags.dry_run = read_as(name, value, "true or false")?,
             "explain" => flags.explain = one_of(name, &text_of(name, value)?, &[("plan", true)])?,
             _ => return Err(unknown(name, &MEMBERS)),

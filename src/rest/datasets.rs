@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::private;
 use crate::catalog::{Column, Dataset, Direction, Name};
+use crate::encode::MediaType;
 use crate::http::{Caller, Context, Problem};
 use crate::plan::{self, LIMIT_DEFAULT, View};
 
@@ -36,6 +37,7 @@ fn summary(view: &View) -> Value {
         "title": dataset.title,
         "description": dataset.description,
         "href": format!("/v1/datasets/{}", dataset.name),
+        "formats": formats(view),
         "version": null,
         "deprecated": dataset.deprecation.is_some(),
     })
@@ -113,6 +115,7 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
             "replacement": deprecation.replacement.as_ref().map(Name::as_str).filter(|name| known(name)),
         })),
         "cache": dataset.cache,
+        "formats": formats(view),
         "limits": {
             "rows_per_request": view.rows_per_request(),
             "rows_by_default": LIMIT_DEFAULT.min(view.rows_per_request()),
@@ -123,6 +126,10 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
             "query": format!("/v1/datasets/{}/query", dataset.name),
         },
     })
+}
+
+fn formats(view: &View) -> Vec<&'static str> {
+    view.media_types().iter().map(MediaType::format).collect()
 }
 
 fn default_order(dataset: &Dataset, visible: impl Fn(&Column) -> bool) -> Vec<String> {

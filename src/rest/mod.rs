@@ -7,6 +7,7 @@ mod docs;
 mod expand;
 pub mod openapi;
 mod params;
+mod representation;
 mod rows;
 mod tree;
 

@@ -6,7 +6,9 @@ use crate::http::problem;
 use crate::http::problem::shown;
 use crate::query::{Comparison, Count, Cursor, Filter, Operand, Page, Query, Revision};
 
-use super::asked::{Asked, Flags, Groups, group, group_key, limit, measure, one_of, order_key, read_numbers, resample};
+use super::asked::{
+    Asked, Flags, GUARDS, Groups, SHAPES, group, group_key, limit, measure, one_of, order_key, read_numbers, resample,
+};
 use super::expand;
 use super::tree::{CONNECTIVES, Names, Reader, operator_of};
 
@@ -37,8 +39,8 @@ pub(super) fn aggregate(dataset: &str, parameters: Vec<(String, String)>) -> Res
 
 /// Reads the parameters of one row: its key stands in the path.
 pub(super) fn row(dataset: &str, key: Vec<String>, parameters: Vec<(String, String)>) -> Result<Asked, Problem> {
-    const ALLOWED: [&str; 9] =
-        ["select", "expand", "as_of", "revision", "tz", "format", "numbers", "dry_run", "explain"];
+    const ALLOWED: [&str; 10] =
+        ["select", "expand", "as_of", "revision", "tz", "format", "numbers", "guard", "dry_run", "explain"];
     if let Some((name, _)) = parameters.iter().find(|(name, _)| !ALLOWED.contains(&name.as_str())) {
         let detail = format!("one row by its key takes no parameter {}", shown(name));
         let problem = Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(shown(name));
@@ -98,7 +100,9 @@ fn read(dataset: &str, parameters: Vec<(String, String)>, of: Of) -> Result<Aske
             ("search", _) => query.search = Some(value),
             ("tz", _) => query.tz = Some(value),
             ("format", _) => asked.format = Some(value),
-            ("numbers", _) => asked.numbers = read_numbers(&value)?,
+            ("numbers", _) => asked.numbers = Some(read_numbers(&value)?),
+            ("shape", _) => asked.shape = Some(one_of("shape", &value, &SHAPES)?),
+            ("guard", _) => asked.guarded = Some(one_of("guard", &value, &GUARDS)?),
             ("dry_run", _) => flags.dry_run = one_of("dry_run", &value, &[("true", true), ("false", false)])?,
             ("group_by" | "measures" | "having" | "resample", Of::Rows) | ("select" | "expand", Of::Groups) => {
                 let place = if of == Of::Rows { "aggregate" } else { "rows" };
@@ -119,9 +123,9 @@ fn read(dataset: &str, parameters: Vec<(String, String)>, of: Of) -> Result<Aske
 }
 
 /// Parameters that are one value and no list.
-const ONCE: [&str; 12] = [
-    "limit", "cursor", "as_of", "revision", "count", "search", "tz", "resample", "format", "numbers", "dry_run",
-    "explain",
+const ONCE: [&str; 14] = [
+    "limit", "cursor", "as_of", "revision", "count", "search", "tz", "resample", "format", "numbers", "shape", "guard",
+    "dry_run", "explain",
 ];
 
 /// `field=value`, `field.operator=value`, `or=(…)`, `and=(…)`, and each of them behind `not.`.
@@ -265,6 +269,9 @@ mod tests {
             ("a.in=\"x", "malformed-request"),
             ("a.in=\"x\"y", "malformed-request"),
             ("numbers=float", "invalid-literal"),
+            ("shape=table", "invalid-literal"),
+            ("guard=all", "invalid-literal"),
+            ("guard=none&guard=formulas", "malformed-request"),
             ("count=all", "invalid-literal"),
             ("revision=newest", "invalid-literal"),
             ("dry_run=yes", "invalid-literal"),

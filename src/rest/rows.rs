@@ -10,11 +10,12 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Act, Asked};
-use super::{body, params, private};
+use super::{body, params, private, representation};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
-use crate::engine::{Entry, Representation};
-use crate::http::extract::{media_type, parameters, segments};
+use crate::encode::MediaType;
+use crate::engine::Entry;
+use crate::http::extract::{parameters, segments};
 use crate::http::problem;
 use crate::http::problem::shown;
 use crate::http::{Caller, Context, Problem};
@@ -25,6 +26,9 @@ use crate::query::Cursor;
 /// What stands unescaped in a query value (RFC 3986, 3.4), so that links stay readable.
 const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b',').remove(b':').remove(b'/');
+
+/// Where the next page begins, as `page.next_cursor` of JSON says.
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("martello-next-cursor");
 
 /// A request about a dataset that its caller may know of: one that is not there is a 404 whatever else is wrong.
 pub(super) struct Asking {
@@ -109,8 +113,7 @@ impl Asking {
     async fn answer(&self, asked: &Asked) -> Result<(Response, Entry), Problem> {
         let engine = &self.context.engine;
         let plan = engine.plan(&asked.query, &self.principal)?;
-        let media_type = media_type(&self.headers, asked.format.as_deref())?;
-        let representation = Representation { media_type, numbers: asked.numbers };
+        let representation = representation::choose(&self.headers, asked, &plan)?;
         let entry = match asked.act {
             Act::Answer => engine.answer(&plan, representation).await?,
             Act::DryRun => engine.estimate(&plan).await?,
@@ -118,9 +121,27 @@ impl Asking {
         };
         let mut response = private(entry.body.clone().into_response());
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.as_str()));
+        represent(plan.dataset(), representation.media_type, entry.next.as_ref(), headers);
         deprecate(plan.dataset(), headers);
         Ok((response, entry))
+    }
+}
+
+/// Says what an answer is written as, under which name a browser keeps it, and where the next page begins, where no
+/// document of JSON says so.
+fn represent(dataset: &Dataset, media_type: MediaType, next: Option<&Cursor>, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.content_type()));
+    // Names and cursors are plain ASCII.
+    let mut insert = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    if let Some(ending) = media_type.file_ending() {
+        insert(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{ending}\"", dataset.name));
+    }
+    if let Some(next) = next.filter(|_| media_type != MediaType::Json) {
+        insert(NEXT_CURSOR, next.0.clone());
     }
 }
 

@@ -25,7 +25,8 @@ fn the_matrix_is_as_it_was_reviewed() {
             let hidden = dataset.columns.iter().map(|column| column.name.as_str()).filter(|name| !shown.contains(name));
             let hidden: Vec<&str> = hidden.collect();
             let but = if hidden.is_empty() { String::new() } else { format!(", hides {}", hidden.join(" ")) };
-            writeln!(text, "  {}: {} rows of {}{but}", dataset.name, view.rows_per_request(), shown.join(" "))
+            let (rows, formats) = (view.rows_per_request(), view.media_types().formats());
+            writeln!(text, "  {}: {rows} rows of {}{but}; as {formats}", dataset.name, shown.join(" "))
                 .expect("written");
         }
     }

@@ -10,6 +10,7 @@ use super::schema::{
     Named, components, count, date, described, flag, instant, list, map, named, nullable, object, optional, text, word,
 };
 use crate::catalog::{Operator, TYPES};
+use crate::encode::MediaType;
 use crate::plan::View;
 
 const FAMILIES: [&str; 6] = ["profile", "fundamental", "technical", "news", "social", "signal"];
@@ -29,6 +30,10 @@ pub(super) fn schemas(views: &[View]) -> Vec<Named> {
     schemas
 }
 
+fn formats() -> RefOr<Schema> {
+    list("The formats that you may have its rows in.", text().examples(MediaType::ALL.map(MediaType::format)))
+}
+
 fn lists() -> Vec<Named> {
     let summary = object(
         "A dataset in short.",
@@ -38,6 +43,7 @@ fn lists() -> Vec<Named> {
             ("title", described("A short title.").into()),
             ("description", described("What it holds.").into()),
             ("href", described("Where it is described.").into()),
+            ("formats", formats()),
             ("version", nullable(VERSION).into()),
             ("deprecated", flag("Whether it is on its way out.").into()),
         ],
@@ -86,6 +92,7 @@ fn contract() -> Vec<Named> {
             ("lineage", named("DatasetLineage")),
             ("deprecation", optional("DatasetDeprecation", "Since when it is on its way out; null where it is not.")),
             ("cache", named("DatasetCache")),
+            ("formats", formats()),
             ("limits", named("DatasetLimits")),
             ("links", named("DatasetLinks")),
         ],

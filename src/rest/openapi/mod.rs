@@ -22,6 +22,7 @@ use utoipa::openapi::{
 use self::schema::text;
 use crate::auth::{Role, Tier};
 use crate::catalog::Catalog;
+use crate::encode::MediaTypes;
 use crate::plan::View;
 
 const ABOUT: &str = "Curated tables as a governed API. Rows come in pages: follow `page.next_cursor`, or the `Link` \
@@ -31,12 +32,14 @@ const ABOUT: &str = "Curated tables as a governed API. Rows come in pages: follo
      parameter repeated. int64 and decimals are JSON numbers with all their digits; a reader that \
      would round them asks with `numbers=string`. Behind any question of rows or groups, `dry_run=true` answers with an \
      `Estimate` of what it would cost, and for the house's own roles `explain=plan` with an `Explanation`; the body of \
-     `POST …/query` asks for either with typed answers. Every failure is a problem (RFC 9457) with a stable `type`.";
+     `POST …/query` asks for either with typed answers. So it is with `shape=columns`, which lays a page of JSON out by \
+     columns. The other formats have no page around their rows: the next cursor is in a header. Every failure is a problem (RFC 9457) with a stable `type`.";
 
 /// The document for a role.
 #[must_use]
 pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> OpenApi {
     let views = View::all(catalog, role);
+    let media_types = views.iter().fold(MediaTypes::default(), |all, view| all.or(view.media_types()));
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -44,7 +47,7 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
     let mut components = ComponentsBuilder::new()
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(dataset::schemas(&views))
-        .schemas_from_iter(rows::shared())
+        .schemas_from_iter(rows::shared(media_types))
         .schemas_from_iter(questions::shared(role.tier == Tier::Internal))
         .schemas_from_iter(problems::schemas());
     for (name, response) in problems::responses() {

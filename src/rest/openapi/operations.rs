@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type as JsonType};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type as JsonType};
 use utoipa::openapi::{ContentBuilder, Deprecated, HeaderBuilder, RefOr, Required, ResponseBuilder, Schema};
 
 use serde_json::Value;
@@ -12,6 +12,7 @@ use super::schema::{named, text};
 use super::{pascal, problems, rows};
 use crate::auth::Role;
 use crate::catalog::{Column, Operator, Type};
+use crate::encode::MediaType;
 use crate::plan::{LIMIT_DEFAULT, View};
 use crate::query::Bucket;
 
@@ -67,7 +68,7 @@ pub(super) fn list_rows(view: &View, about: &str) -> OperationBuilder {
             named(&rows::name(view, "SortKey")),
         ));
     }
-    let parameters = expand(view).into_iter().chain(asked(view)).chain(representation()).chain(filters(view));
+    let parameters = expand(view).into_iter().chain(asked(view)).chain(representation(view)).chain(filters(view));
     operation = parameters.fold(operation, OperationBuilder::parameter);
     let page = rows_answer(view, "A page of rows.", "Page");
     let page = page.header("Link", header("The next page, as rel=\"next\" (RFC 8288), where there is one."));
@@ -84,7 +85,7 @@ pub(super) fn get_row(view: &View) -> OperationBuilder {
         operation = operation.parameter(path(column.name.as_str(), &column.description, rows::literal(column)));
     }
     let parameters = [select(view)].into_iter().chain(expand(view)).chain(known(view)).chain([zone()]);
-    operation = parameters.chain(representation()).fold(operation, OperationBuilder::parameter);
+    operation = parameters.chain(representation(view)).fold(operation, OperationBuilder::parameter);
     let row = rows_answer(view, "The row.", "Item");
     problems::with(operation.response("200", row), problems::ANY.into_iter().chain(problems::OF_ROWS))
 }
@@ -121,7 +122,8 @@ pub(super) fn aggregate(view: &View) -> OperationBuilder {
          greatest first.",
         text().examples(["-count()"]),
     ));
-    operation = asked(view).chain(representation()).chain(filters(view)).fold(operation, OperationBuilder::parameter);
+    operation =
+        asked(view).chain(representation(view)).chain(filters(view)).fold(operation, OperationBuilder::parameter);
     let page = rows_answer(view, "A page of groups.", "GroupPage");
     let page = page.header("Link", header("The next page, as rel=\"next\" (RFC 8288), where there is one."));
     problems::with(operation.response("200", page), problems::ANY.into_iter().chain(problems::OF_ROWS))
@@ -259,11 +261,11 @@ fn select(view: &View) -> ParameterBuilder {
 }
 
 /// How an answer is written, whatever it holds.
-fn representation() -> [ParameterBuilder; 2] {
-    [
-        query("format", "The format of the answer; goes before the Accept header.", named("Format")),
-        query("numbers", "How numbers that a double cannot hold are written.", named("Numbers")),
-    ]
+fn representation(view: &View) -> impl Iterator<Item = ParameterBuilder> {
+    let format = query("format", "The format of the answer; goes before the Accept header.", named("Format"));
+    let numbers = query("numbers", "How numbers that a double cannot hold are written.", named("Numbers"));
+    let guard = || query("guard", "What texts of a CSV are kept from being taken for.", named("Guard"));
+    [format, numbers].into_iter().chain(view.media_types().has(MediaType::Csv).then(guard))
 }
 
 fn path(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
@@ -336,7 +338,23 @@ fn list_example(example: &Value) -> Option<String> {
 }
 
 fn rows_answer(view: &View, description: &str, schema: &str) -> ResponseBuilder {
-    let answer = answer(description, &rows::name(view, schema));
+    let media_types = view.media_types();
+    let mut answer = media_types.iter().fold(bare_answer(description), |answer, media_type| {
+        let schema = match media_type {
+            MediaType::Json => named(&rows::name(view, schema)),
+            MediaType::Ndjson | MediaType::Csv => text().into(),
+            MediaType::Arrow | MediaType::Parquet => {
+                text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary))).into()
+            }
+        };
+        answer.content(media_type.as_str(), ContentBuilder::new().schema(Some(schema)).build())
+    });
+    if media_types != MediaType::Json.into() {
+        let about = "Where the next page begins, where there is one and the answer is no JSON, which has it inside.";
+        answer = answer
+            .header("Content-Disposition", header("A name for the file, where the answer is one."))
+            .header("Martello-Next-Cursor", header(about));
+    }
     if view.dataset().deprecation.is_none() {
         return answer;
     }
@@ -347,10 +365,11 @@ fn rows_answer(view: &View, description: &str, schema: &str) -> ResponseBuilder 
 
 fn answer(description: &str, schema: &str) -> ResponseBuilder {
     let content = ContentBuilder::new().schema(Some(named(schema))).build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/json", content)
-        .header_ref("X-Request-Id", problems::request_id())
+    bare_answer(description).content("application/json", content)
+}
+
+fn bare_answer(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description).header_ref("X-Request-Id", problems::request_id())
 }
 
 fn header(description: &str) -> utoipa::openapi::Header {

@@ -9,6 +9,7 @@ use super::pascal;
 use super::rows::{json_type, name, one_or_many, sortable};
 use super::schema::{Named, components, count, described, flag, list, named, nullable, object, text, word};
 use crate::catalog::{Column, Operator, Type};
+use crate::encode::MediaType;
 use crate::plan::View;
 use crate::query::Bucket;
 
@@ -31,7 +32,9 @@ pub(super) fn shared(of_the_house: bool) -> Vec<Named> {
     let mut schemas: Vec<Named> = KINDS.into_iter().flat_map(|(kind, data_type)| met(kind, data_type)).collect();
     let integer_or_null = one_or_many(vec![JsonType::Integer, JsonType::Null]);
     let bytes = ObjectBuilder::new()
-        .description(Some("Bytes of the page in each format, about."))
+        .description(Some(
+            "Bytes of the page in each format, about. Parquet is not told: its length hangs on how alike values are.",
+        ))
         .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(Schema::Object(count("Bytes.").build())))));
     let cost = object(
         "What a question would cost.",
@@ -169,6 +172,7 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
         .property("having", named(&own("Having")))
         .property("format", named("Format"))
         .property("numbers", named("Numbers"))
+        .property("shape", named("Shape"))
         .property("dry_run", flag("Tell what the answer would cost, and do not give it."));
     if let Some(keys) = sort() {
         expansion = expansion.property("sort", keys);
@@ -189,6 +193,9 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
     if view.columns().any(|column| column.searchable) {
         question = question.property("search", described("Words that a searchable column must have, every one."));
     }
+    if view.media_types().has(MediaType::Csv) {
+        question = question.property("guard", named("Guard"));
+    }
     if view.bars().is_some() {
         question = question.property("resample", word("The interval of longer bars.", Bucket::ALL.map(Bucket::code)));
     }
@@ -204,12 +211,12 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
     if !relations.is_empty() {
         schemas.push((own("Expand"), expand.into()));
     }
-    let answers = [own("Page"), own("GroupPage"), "Estimate".to_owned()];
+    let answers = [own("Page"), own("GroupPage"), "Estimate".to_owned(), own("ColumnsPage")];
     let explained = view.shows_prose_of_the_house().then(|| "Explanation".to_owned());
     let answer = answers.into_iter().chain(explained).fold(
         AnyOfBuilder::new().description(Some(
-            "A page of rows, or of groups where the question has group_by, measures or resample, or what was asked \
-             instead of them. A client that reads JSON by the first form that fits finds groups better typed in the \
+            "A page of rows, or of groups where the question has group_by, measures or resample, or either by columns, \
+             or what was asked instead of them. A client that reads JSON by the first form that fits finds groups better typed in the \
              answers of the operation on groups.",
         )),
         |answer, schema| answer.item(Ref::from_schema_name(schema)),

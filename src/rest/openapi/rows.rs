@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use utoipa::openapi::schema::{
-    ArrayBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type as JsonType,
+    AdditionalProperties, ArrayBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type as JsonType,
 };
 use utoipa::openapi::{RefOr, Schema};
 
@@ -12,12 +12,12 @@ use super::schema::{
     word_called,
 };
 use crate::catalog::{Column, RelationKind, Type};
-use crate::encode::MediaType;
+use crate::encode::{MediaType, MediaTypes};
 use crate::plan::View;
 use crate::query::{Count, Revision};
 
 /// Schemas that every page and every question share.
-pub(super) fn shared() -> Vec<Named> {
+pub(super) fn shared(media_types: MediaTypes) -> Vec<Named> {
     let page = object(
         "Where the page stands among all rows.",
         [
@@ -45,13 +45,23 @@ pub(super) fn shared() -> Vec<Named> {
         ],
     );
     let meta = meta.property("tz", described("The time zone of timestamps, where `tz` asked for one."));
-    let formats = MediaType::ALL.map(MediaType::format);
-    let format = described("A format of answers.").enum_values(Some(formats)).default(Some("json".into()));
+    let formats = media_types.iter().map(MediaType::format);
+    let format = described("A format of answers. Without it and an Accept header, the first that you may have.");
+    let format = format.enum_values(Some(formats));
     let numbers = described(
         "`exact` writes int64 and decimals as JSON numbers with all their digits; `string` as strings, for readers \
-         that would round them.",
+         that would round them. Arrow and Parquet have types for them and take neither.",
     );
     let numbers = numbers.enum_values(Some(["exact", "string"])).default(Some("exact".into()));
+    let shape = described(
+        "How a JSON page is laid out: `rows` is a list of objects, and `columns` an object of lists, a list for each column.",
+    );
+    let shape = shape.enum_values(Some(["rows", "columns"])).default(Some("rows".into()));
+    let guard = described(
+        "`formulas` puts an apostrophe before texts of a CSV that a spreadsheet would take for formulas. `none` leaves them \
+         as they are.",
+    );
+    let guard = guard.enum_values(Some(["formulas", "none"])).default(Some("none".into()));
     let revision = described(
         "Which of the revisions of a fact: the one that was known `first`, the `latest`, or `all`, the default without \
          `as_of`.",
@@ -64,6 +74,8 @@ pub(super) fn shared() -> Vec<Named> {
         ("Meta", meta),
         ("Format", format),
         ("Numbers", numbers),
+        ("Shape", shape),
+        ("Guard", guard),
         ("Revision", revision),
         ("CountMode", count),
     ])
@@ -101,11 +113,23 @@ pub(super) fn schemas(view: &View) -> Vec<Named> {
         [("data", list("The rows.", reference())), ("page", named("PageInfo")), ("meta", named("Meta"))],
     );
     let item = object("One row.", [("data", reference()), ("meta", named("Meta"))]);
+    let columns = view.columns().fold(ObjectBuilder::new(), |columns, column| {
+        columns.property(column.name.as_str(), list("Its values, a row each.", value(column)))
+    });
+    let about = "The same columns, a list each: those of rows, or those of groups where the question is about groups.";
+    let columns =
+        columns.description(Some(about)).additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
+    let by_columns = object(
+        "A page by its columns, as `shape` asks for it.",
+        [("data", named(&name(view, "Columns"))), ("page", named("PageInfo")), ("meta", named("Meta"))],
+    );
     let names = view.columns().map(|column| column.name.as_str());
     let names = word("A column that you may see.", names);
     let sortable = sortable(view);
     let mut schemas: Vec<(&str, RefOr<Schema>)> =
         vec![("Row", row.into()), ("Page", page.into()), ("Item", item.into()), ("ColumnName", names.into())];
+    schemas.push(("Columns", columns.into()));
+    schemas.push(("ColumnsPage", by_columns.into()));
     if !sortable.is_empty() {
         schemas.push(("SortKey", word_called("A key of an order.", &sort_keys(&sortable)).into()));
     }

@@ -1,0 +1,313 @@
+//! Batches to a document, one after another, so that a document of any length takes the memory of a part of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{Field, Metadata, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use super::{Error, MediaType, Style, csv, json};
+
+/// Rows of a row group of Parquet at most: what analytical readers like to take at once.
+const ROW_GROUP_ROWS_MAX: usize = 122_880;
+/// Encoded bytes of a row group at most. A row group is held until it is whole, so this bounds what an answer takes.
+const ROW_GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// What a document says of itself, where its media type has a place for it: Arrow and Parquet do.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The dataset.
+    pub dataset: String,
+    /// Its version; a live dataset has none.
+    pub version: Option<String>,
+    /// The hash of its contract.
+    pub contract: String,
+    /// The zone of the days of groups, where one was asked for.
+    pub zone: Option<String>,
+    /// What is said of columns, by their names.
+    pub notes: BTreeMap<String, Note>,
+}
+
+/// What is said of a column.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// The unit of its values.
+    pub unit: Option<String>,
+    /// What it means.
+    pub description: String,
+}
+
+impl Facts {
+    /// The keys that all media types share, with their values.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let all = [
+            ("martello.dataset", Some(&self.dataset)),
+            ("martello.version", self.version.as_ref()),
+            ("martello.contract", Some(&self.contract)),
+            ("martello.tz", self.zone.as_ref()),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.clone()))).collect()
+    }
+
+    /// The schema with all that is said of it and its columns.
+    fn told(&self, schema: &Schema) -> SchemaRef {
+        let fields = schema.fields().iter().map(|field| match self.notes.get(field.name()) {
+            Some(note) => Arc::new(noted(field, note)),
+            None => Arc::clone(field),
+        });
+        let fields: Vec<Arc<Field>> = fields.collect();
+        Arc::new(Schema::new(fields).with_metadata(self.pairs().into_iter().collect::<Metadata>()))
+    }
+}
+
+fn noted(field: &Field, note: &Note) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert("martello.description", note.description.clone());
+    if let Some(unit) = &note.unit {
+        metadata.insert("martello.unit", unit.clone());
+    }
+    field.clone().with_metadata(metadata)
+}
+
+/// Writes batches one after another as one document.
+pub struct Encoder(Writer);
+
+enum Writer {
+    Lines(Style),
+    Csv(Style, Header),
+    Arrow(SchemaRef, Box<StreamWriter<Vec<u8>>>),
+    Parquet(SchemaRef, Box<ArrowWriter<Vec<u8>>>),
+}
+
+/// The first line of a CSV, as long as it is not written.
+type Header = Option<Vec<u8>>;
+
+impl Encoder {
+    /// An encoder of batches with that schema.
+    ///
+    /// # Errors
+    /// When the media type is JSON, whose page is one object, or has no place for a column.
+    pub fn new(media_type: MediaType, schema: &SchemaRef, style: &Style, facts: &Facts) -> Result<Self, Error> {
+        Ok(Self(match media_type {
+            MediaType::Json => return Err(Error::Whole(media_type)),
+            MediaType::Ndjson => Writer::Lines(style.clone()),
+            MediaType::Csv => {
+                let mut header = Vec::new();
+                csv::write_header(schema, &mut header);
+                Writer::Csv(style.clone(), Some(header))
+            }
+            MediaType::Arrow => {
+                let schema = facts.told(schema);
+                // Without compression: readers in browsers have none, and HTTP has its own.
+                let writer = StreamWriter::try_new(Vec::new(), &schema).map_err(Error::Arrow)?;
+                Writer::Arrow(schema, Box::new(writer))
+            }
+            MediaType::Parquet => {
+                let schema = facts.told(schema);
+                let options = ArrowWriterOptions::new().with_properties(properties(facts));
+                let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options);
+                Writer::Parquet(schema, Box::new(writer.map_err(Error::Parquet)?))
+            }
+        }))
+    }
+
+    /// Takes a batch, and appends what is ready to be sent.
+    ///
+    /// # Errors
+    /// When the batch is not of the schema.
+    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Error> {
+        match &mut self.0 {
+            Writer::Lines(style) => json::write_lines(batch, style, out),
+            Writer::Csv(style, header) => {
+                out.append(&mut header.take().unwrap_or_default());
+                csv::write_rows(batch, style, out)
+            }
+            Writer::Arrow(schema, writer) => {
+                let batch = batch.clone().with_schema(Arc::clone(schema)).map_err(Error::Arrow)?;
+                writer.write(&batch).map_err(Error::Arrow)?;
+                out.append(writer.get_mut());
+                Ok(())
+            }
+            Writer::Parquet(schema, writer) => {
+                let batch = batch.clone().with_schema(Arc::clone(schema)).map_err(Error::Arrow)?;
+                writer.write(&batch).map_err(Error::Parquet)?;
+                // The writer counts its bytes itself: what it has written may go.
+                out.append(writer.inner_mut());
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the document, and appends what is left of it. Nothing may be written afterwards.
+    ///
+    /// # Errors
+    /// When the writer refuses to end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        match &mut self.0 {
+            Writer::Lines(_) => {}
+            Writer::Csv(_, header) => out.append(&mut header.take().unwrap_or_default()),
+            Writer::Arrow(_, writer) => {
+                writer.finish().map_err(Error::Arrow)?;
+                out.append(writer.get_mut());
+            }
+            Writer::Parquet(_, writer) => {
+                writer.finish().map_err(Error::Parquet)?;
+                out.append(writer.inner_mut());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn properties(facts: &Facts) -> WriterProperties {
+    let pairs = facts.pairs().into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+        .set_key_value_metadata(Some(pairs))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{ArrayRef, Int64Array, StringArray};
+    use arrow_ipc::reader::StreamReader;
+    use arrow_select::concat::concat_batches;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    /// Rows that repeat nothing, so that they stay about as long as they are.
+    fn batch(first: i64, rows: i64) -> RecordBatch {
+        let text =
+            |row: i64| format!("{:032x}", u128::from(row.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C));
+        let numbers: ArrayRef = Arc::new((first..first + rows).collect::<Int64Array>());
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((first..first + rows).map(text)));
+        RecordBatch::try_from_iter([("n", numbers), ("t", texts)]).expect("a batch")
+    }
+
+    fn facts() -> Facts {
+        let note = Note { unit: Some("pieces".into()), description: "A number.".into() };
+        let notes = BTreeMap::from([("n".to_owned(), note)]);
+        Facts { dataset: "d".into(), version: None, contract: "c0ffee".into(), zone: None, notes }
+    }
+
+    fn encoded(media_type: MediaType, schema: &SchemaRef, batches: &[RecordBatch]) -> Vec<u8> {
+        let mut encoder = Encoder::new(media_type, schema, &Style::default(), &facts()).expect("an encoder");
+        let mut out = Vec::new();
+        for batch in batches {
+            encoder.write(batch, &mut out).expect("written");
+        }
+        encoder.finish(&mut out).expect("finished");
+        out
+    }
+
+    fn read(media_type: MediaType, bytes: Vec<u8>) -> (SchemaRef, Vec<RecordBatch>) {
+        match media_type {
+            MediaType::Arrow => {
+                let reader = StreamReader::try_new(bytes.as_slice(), None).expect("a stream");
+                (reader.schema(), reader.map(|batch| batch.expect("a batch")).collect())
+            }
+            _ => {
+                let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).expect("a file");
+                (
+                    Arc::clone(builder.schema()),
+                    builder.build().expect("rows").map(|batch| batch.expect("a batch")).collect(),
+                )
+            }
+        }
+    }
+
+    #[test]
+    fn binary_documents_read_back_with_what_they_say_of_themselves() {
+        let (one, other) = (batch(0, 3), batch(3, 2));
+        for media_type in [MediaType::Arrow, MediaType::Parquet] {
+            for batches in [vec![one.clone(), other.clone()], Vec::new()] {
+                let (schema, found) = read(media_type, encoded(media_type, &one.schema(), &batches));
+                assert_eq!(schema.metadata()["martello.dataset"], "d", "{media_type:?}");
+                assert_eq!(schema.metadata()["martello.contract"], "c0ffee", "{media_type:?}");
+                assert!(!schema.metadata().contains_key("martello.version"));
+                assert_eq!(schema.field(0).metadata()["martello.unit"], "pieces");
+                assert_eq!(schema.field(0).metadata()["martello.description"], "A number.");
+                let plain = |batch: &RecordBatch| {
+                    RecordBatch::try_new(one.schema(), batch.columns().to_vec()).expect("a batch")
+                };
+                let found: Vec<RecordBatch> = found.iter().map(plain).collect();
+                assert_eq!(
+                    concat_batches(&one.schema(), &found).expect("rows"),
+                    concat_batches(&one.schema(), &batches).expect("rows")
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn text_documents_have_a_beginning_also_without_rows() {
+        let schema = batch(0, 1).schema();
+        assert_eq!(encoded(MediaType::Csv, &schema, &[]), b"n,t\r\n");
+        assert_eq!(encoded(MediaType::Ndjson, &schema, &[]), b"");
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+        let batch = RecordBatch::try_from_iter([("n", numbers)]).expect("a batch");
+        assert_eq!(encoded(MediaType::Ndjson, &batch.schema(), &[batch.clone()]), b"{\"n\":1}\n{\"n\":null}\n");
+        assert_eq!(
+            encoded(MediaType::Csv, &batch.schema(), &[batch.clone(), batch.slice(0, 1)]),
+            b"n\r\n1\r\n\"\"\r\n1\r\n"
+        );
+    }
+
+    /// JSON asks for its rows at once, and a table has no place for rows inside rows.
+    #[test]
+    fn what_has_no_place_is_refused() {
+        let rows = batch(0, 2);
+        let whole = Encoder::new(MediaType::Json, &rows.schema(), &Style::default(), &facts());
+        assert!(matches!(whole, Err(Error::Whole(MediaType::Json))));
+        let (field, column) = crate::encode::nest_one("r", &rows, &[Some(1), None]).expect("a column");
+        let nested = RecordBatch::try_from_iter([(field.name(), column)]).expect("a batch");
+        let mut encoder = Encoder::new(MediaType::Csv, &nested.schema(), &Style::default(), &facts()).expect("one");
+        assert!(matches!(encoder.write(&nested, &mut Vec::new()), Err(Error::Type(_))));
+        for media_type in [MediaType::Arrow, MediaType::Parquet] {
+            let (_, found) = read(media_type, encoded(media_type, &nested.schema(), &[nested.clone()]));
+            assert_eq!(found[0].column(0), nested.column(0), "{media_type:?}");
+        }
+    }
+
+    #[test]
+    fn equal_rows_have_equal_bytes() {
+        let rows = [batch(0, 1000), batch(1000, 1000)];
+        for media_type in MediaType::ALL.into_iter().filter(|media_type| *media_type != MediaType::Json) {
+            let encoded = || encoded(media_type, &rows[0].schema(), &rows);
+            assert_eq!(encoded(), encoded(), "{media_type:?}");
+        }
+    }
+
+    /// What an encoder holds is what it has taken and not given: no more than a row group, however long the document.
+    #[test]
+    fn parquet_comes_in_row_groups_of_a_bounded_size() {
+        let rows = 4_096;
+        let schema = batch(0, 1).schema();
+        let mut encoder = Encoder::new(MediaType::Parquet, &schema, &Style::default(), &facts()).expect("an encoder");
+        let (mut document, mut held) = (Vec::new(), 0);
+        for part in 0..100 {
+            let mut out = Vec::new();
+            encoder.write(&batch(part * rows, rows), &mut out).expect("written");
+            held = if out.is_empty() { held + rows } else { 0 };
+            assert!(held <= 122_880, "{held}");
+            document.append(&mut out);
+        }
+        encoder.finish(&mut document).expect("finished");
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(document)).expect("a file");
+        let groups = builder.metadata().row_groups();
+        assert_eq!(groups.iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).sum::<i64>(), 100 * rows);
+        for group in groups {
+            assert!(group.num_rows() <= 122_880 && group.compressed_size() <= 9 << 20, "{group:?}");
+            assert!(matches!(group.column(0).compression(), Compression::ZSTD(_)));
+        }
+        assert!(groups.len() >= 4, "{}", groups.len());
+    }
+}
