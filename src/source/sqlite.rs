@@ -226,7 +226,7 @@ fn arguments(parameters: &[Parameter]) -> Result<SqliteArguments, Error> {
             Value::Date(days) => arguments.add(iso_date(*days)),
             Value::Timestamp(micros) => arguments.add(*micros),
         };
-        added.map_err(|source| Error::Statement(source))?;
+        added.map_err(Error::Statement)?;
     }
     Ok(arguments)
 }

@@ -63,10 +63,10 @@ impl Live {
             // So many digits hold every value of the width.
             (Type::Decimal { precision, scale }, Kind::Int { bits, .. }) => {
                 let digits = match bits {
-                    ..=8 => 3,
-                    ..=16 => 5,
-                    ..=32 => 10,
-                    ..=63 => 19,
+                    0..=8 => 3,
+                    9..=16 => 5,
+                    17..=32 => 10,
+                    33..=63 => 19,
                     _ => 20,
                 };
                 precision - scale >= digits

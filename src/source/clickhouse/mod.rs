@@ -361,7 +361,8 @@ mod tests {
             ("clickhouse:///marts", "no host"),
             ("clickhouse://host:port/", "invalid port"),
         ] {
-            let error = client(&config::Source::at(url)).err().expect(url).to_string();
+            let Err(error) = client(&config::Source::at(url)) else { panic!("{url}") };
+            let error = error.to_string();
             assert!(error.contains(said) && error.contains("expected"), "{url}: {error}");
         }
         assert!(client(&config::Source::at("clickhouse://reader:p%40ss@host/marts?secure=true")).is_ok());
