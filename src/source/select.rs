@@ -95,7 +95,13 @@ impl<'p> Builder<'p> {
     /// The relation, with its columns as the contract has them.
     fn relation(self) -> From<'p> {
         let relation = From::Relation(self.plan.relation());
-        let needed = self.needed();
+        let mut needed = self.needed();
+        if let Some(revision) = self.plan.revision() {
+            needed.extend(revision.identity.iter().chain(&revision.newest));
+            read_by(&revision.among, &mut |column, _| needed.push(column));
+            needed.sort_unstable();
+            needed.dedup();
+        }
         if needed.iter().all(|index| self.shape.conversion(*index).is_none()) {
             return relation;
         }

@@ -33,7 +33,25 @@ fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
         _ => {
             let zone = plan.zone().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned();
             let zone = Part::Expr(Expr::Bind(Parameter::One(Type::String, Value::String(zone))));
-            Expr::Words(vec![Part::Word("toDate32("), Part::Expr(value), Part::Word(", "), zone, Part::Word(")")])
+            let day = || {
+                let (value, zone) = (Part::Expr(value.clone()), zone.clone());
+                Part::Expr(Expr::Words(vec![Part::Word("toDate32("), value, Part::Word(", "), zone, Part::Word(")")]))
+            };
+            if plan.zone().is_none() {
+                Expr::Words(vec![day()])
+            } else {
+                // UTC does not leave the calendar; clocks of other zones do, by some hours at its ends. Null is neither
+                // less nor greater.
+                Expr::Words(vec![
+                    Part::Word("multiIf("),
+                    day(),
+                    Part::Word(" < toDate32('0001-01-01'), toDate32('0001-01-01'), "),
+                    day(),
+                    Part::Word(" > toDate32('9999-12-31'), toDate32('9999-12-31'), "),
+                    day(),
+                    Part::Word(")"),
+                ])
+            }
         }
     };
     match bucket {

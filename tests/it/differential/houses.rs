@@ -63,13 +63,16 @@ impl Houses {
         let config = |marts: &str, wide: &str| {
             let mut config = Config { catalog: repository().join("tests/catalog"), ..Config::default() };
             config.http.listen = "127.0.0.1:0".parse().expect("an address");
-            config.admin.listen = config.http.listen;
-            config.sources.insert("marts".into(), config::Source::at(marts));
-            config.sources.insert(WIDE.into(), config::Source::at(wide));
-            config.auth.hs256 = Some(Secret::from(SECRET.to_owned()));
-            config.paging.cursor_key = Some(Secret::from(SECRET.to_owned()));
             // A count has all the time that a machine with much to do may need.
             config.paging.count_budget = Duration::from_secs(30);
+            config.admin.listen = config.http.listen;
+            for (name, url) in [("marts", marts), (WIDE, wide)] {
+                // As has a connection.
+                let patient = config::Source { acquire_timeout: Duration::from_secs(30), ..config::Source::at(url) };
+                config.sources.insert(name.into(), patient);
+            }
+            config.auth.hs256 = Some(Secret::from(SECRET.to_owned()));
+            config.paging.cursor_key = Some(Secret::from(SECRET.to_owned()));
             config
         };
         let servers = [
