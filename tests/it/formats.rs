@@ -32,7 +32,7 @@ const QUESTIONS: [&str; 9] = [
 ];
 /// Questions with rows inside rows, for which a table has no place.
 const NESTED: [&str; 2] = [
-    "edge/rows?select=id,word&limit=200&expand=described,parent(select=id,wild,expand=described),children(limit=3)",
+    "edge/rows?select=id,word&limit=200&expand=described,parent(id,wild,expand=described),children(limit=3)",
     "edge_kind/rows?select=kind&expand=facts(limit=2)",
 ];
 
