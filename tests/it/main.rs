@@ -10,6 +10,7 @@ mod demo;
 mod differential;
 mod examples;
 mod faults;
+mod formats;
 mod hostile;
 mod language;
 mod load;
