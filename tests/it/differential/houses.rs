@@ -77,6 +77,13 @@ impl Houses {
         [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres)]
     }
 
+    /// Each server's URL, and a token for it.
+    pub fn doors(&self) -> [(Backend, String, String); 2] {
+        let [sqlite, postgres] = &self.servers;
+        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres)]
+            .map(|(backend, server)| (backend, server.url.clone(), server.token(ROLE)))
+    }
+
     /// Stops the servers, and nothing is left of the database.
     pub async fn close(self) {
         for server in self.servers {

@@ -4,7 +4,7 @@
 mod dice;
 mod fixed;
 mod groups;
-mod houses;
+pub mod houses;
 mod question;
 mod reference;
 mod value;
