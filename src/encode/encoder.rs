@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{Field, Metadata, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Field, Metadata, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use super::finite::{finite, roomy};
 use super::{Error, MediaType, Style, csv, json};
 
 /// Rows of a row group of Parquet at most: what analytical readers like to take at once.
@@ -58,10 +59,10 @@ impl Facts {
     /// The schema with all that is said of it and its columns.
     fn told(&self, schema: &Schema) -> SchemaRef {
         let fields = schema.fields().iter().map(|field| match self.notes.get(field.name()) {
-            Some(note) => Arc::new(noted(field, note)),
-            None => Arc::clone(field),
+            Some(note) => noted(&roomy(field), note),
+            None => roomy(field),
         });
-        let fields: Vec<Arc<Field>> = fields.collect();
+        let fields: Vec<Field> = fields.collect();
         Arc::new(Schema::new(fields).with_metadata(self.pairs().into_iter().collect::<Metadata>()))
     }
 }
@@ -129,14 +130,12 @@ impl Encoder {
                 csv::write_rows(batch, style, out)
             }
             Writer::Arrow(schema, writer) => {
-                let batch = batch.clone().with_schema(Arc::clone(schema)).map_err(Error::Arrow)?;
-                writer.write(&batch).map_err(Error::Arrow)?;
+                writer.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Arrow)?;
                 out.append(writer.get_mut());
                 Ok(())
             }
             Writer::Parquet(schema, writer) => {
-                let batch = batch.clone().with_schema(Arc::clone(schema)).map_err(Error::Arrow)?;
-                writer.write(&batch).map_err(Error::Parquet)?;
+                writer.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Parquet)?;
                 // The writer counts its bytes itself: what it has written may go.
                 out.append(writer.inner_mut());
                 Ok(())
@@ -163,6 +162,13 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// The batch in the document's own schema.
+fn fitted(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = schema.fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, column)| finite(field.data_type(), column)).collect::<Result<_, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 fn properties(facts: &Facts) -> WriterProperties {

@@ -2,6 +2,7 @@
 
 mod csv;
 mod encoder;
+mod finite;
 mod json;
 mod media_type;
 mod nest;

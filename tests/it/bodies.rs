@@ -125,9 +125,14 @@ async fn members(document: &Value, asking: &mut Asking<'_>) -> BTreeSet<String> 
                 let first = asking.server.get(asking.role, &url).await.json();
                 asking.rows(member, first["page"]["next_cursor"].clone()).await;
             }
-            "count" | "revision" | "format" | "numbers" | "dry_run" | "explain" => {
+            "count" | "revision" | "format" | "numbers" | "shape" | "dry_run" | "explain" => {
                 for value in literals(document, described) {
                     asking.rows(member, value).await;
+                }
+            }
+            "guard" => {
+                for value in literals(document, described) {
+                    asking.ask(&json!({ "guard": value, "format": "csv", "limit": 2 })).await;
                 }
             }
             "as_of" => asking.rows(member, json!("2015-03-31T12:00:00Z")).await,

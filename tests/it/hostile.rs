@@ -426,7 +426,8 @@ fn escaped(value: &[u8]) -> String {
 // --- Places -------------------------------------------------------------------------------------------------------
 
 const DATASETS: [&str; 4] = ["price_daily", "fundamental", "news", "signal"];
-const PARTS: [&str; 8] = ["select", "sort", "limit", "cursor", "latest_by", "as_of", "format", "numbers"];
+const PARTS: [&str; 10] =
+    ["select", "sort", "limit", "cursor", "latest_by", "as_of", "format", "numbers", "shape", "guard"];
 
 /// Every operator of one column of each type in each of the datasets, the one with the most, as a parameter's name.
 fn filters() -> Vec<String> {

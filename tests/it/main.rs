@@ -10,6 +10,7 @@ mod demo;
 mod differential;
 mod examples;
 mod faults;
+mod formats;
 mod frames;
 mod hostile;
 mod language;

@@ -11,7 +11,7 @@ use crate::programs::{python, ran, run};
 use crate::support::{Answer, Backend, Server, config, escaped, repository};
 
 /// Parameters that are no filters.
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     "select",
     "sort",
     "latest_by",
@@ -27,6 +27,7 @@ const PARTS: [&str; 15] = [
     "cursor",
     "format",
     "numbers",
+    "guard",
 ];
 
 pub fn committed() -> Value {
@@ -234,8 +235,12 @@ fn filled(document: &Value, path: &str, parameters: &[Value]) -> String {
 
 /// One line for `document.py answers`.
 pub fn line(operation: &str, target: &str, answer: &Answer) -> String {
-    let body: Value = answer.json();
-    let media_type = answer.header("content-type");
+    // The document speaks of media types without their parameters.
+    let media_type = answer.header("content-type").and_then(|whole| whole.split(';').next());
+    let body: Value = match media_type {
+        Some("application/json" | "application/problem+json") => answer.json(),
+        _ => answer.text().into(),
+    };
     json!({ "operation": operation, "target": target, "status": answer.status, "media_type": media_type, "body": body })
         .to_string()
 }
@@ -280,7 +285,8 @@ async fn every_operation_and_parameter_of_the_document_is_answered_as_the_docume
                 for value in values {
                     // Another page size would be answered as well; a small one is answered sooner.
                     let small = if !id.starts_with("get") && name != "limit" { "&limit=2" } else { "" };
-                    let target = format!("{bare}?{name}={}{small}{}", escaped(&value), whole(name));
+                    let format = if name == "guard" { "&format=csv" } else { "" };
+                    let target = format!("{bare}?{name}={}{small}{format}{}", escaped(&value), whole(name));
                     let answer = server.get("client_pro", &target).await;
                     // A row may not have been known then, or another revision of its fact is the one that is kept.
                     let may_lack = id.starts_with("get") && ["as_of", "revision"].contains(&name);
@@ -302,7 +308,14 @@ async fn every_operation_and_parameter_of_the_document_is_answered_as_the_docume
         let groups = json!({"group_by": ["date:year"], "measures": ["count()", "avg(close)"], "limit": 2});
         let names = document["components"]["schemas"]["DatasetName"]["enum"].as_array().expect("names").clone();
         let names = names.iter().map(|name| name.as_str().expect("a name"));
-        let plain = [json!({}), json!({"measures": ["count()"]}), json!({"dry_run": true, "count": "estimated"})];
+        let plain = [
+            json!({}),
+            json!({"measures": ["count()"]}),
+            json!({"dry_run": true, "count": "estimated"}),
+            json!({"shape": "columns"}),
+            json!({"shape": "columns", "measures": ["count()"]}),
+            json!({"format": "csv", "guard": "formulas"}),
+        ];
         let bodies = names.flat_map(|name| plain.iter().map(move |body| (name, body)));
         for (name, body) in bodies.chain([("price_daily", &prices), ("price_daily", &groups)]) {
             let target = format!("/v1/datasets/{name}/query");

@@ -84,6 +84,14 @@ impl Houses {
             .map(|(backend, server)| (backend, server.url.clone(), server.token(ROLE)))
     }
 
+    /// Changes rows of Postgres, so that it has what no row of both has.
+    pub async fn change_postgres(&self, statement: &str) {
+        let mut connection =
+            PgConnection::connect_with(&administrator().database(&self.database)).await.expect("a connection");
+        connection.execute(AssertSqlSafe(statement.to_owned())).await.expect("a change");
+        connection.close().await.expect("a farewell");
+    }
+
     /// Stops the servers, and nothing is left of the database.
     pub async fn close(self) {
         for server in self.servers {
