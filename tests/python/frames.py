@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 
 import httpx
 import pandas as pd
@@ -30,8 +31,7 @@ ARROW = {
     "timestamp": pa.timestamp("us", "UTC"),
     "list<string>": pa.list_(pa.string()),
 }
-# An int64 or a decimal as a JSON number becomes a double in most readers. As text it keeps its digits.
-PARAMETERS = {"ndjson": {"numbers": "string"}}
+FORMATS = ("arrow", "parquet", "json", "ndjson", "csv")
 
 
 def arrow_type(kind: str) -> pa.DataType:
@@ -92,6 +92,7 @@ def csv_pyarrow(body: bytes, schema: pa.Schema) -> pa.Table:
 
 
 # --- NDJSON -------------------------------------------------------------------------------------------------------
+# As JSON numbers, int64 and decimals would become doubles in most readers. As texts they keep their digits.
 
 
 def is_written_as_text(kind: pa.DataType) -> bool:
@@ -129,9 +130,10 @@ def written(schema: pa.Schema) -> pa.Schema:
 
 def json_polars(body: bytes, schema: pa.Schema) -> pl.DataFrame:
     frame = pl.DataFrame(columns(body, schema), schema=polars_types(written(schema)))
-    instants = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-    read = [pl.col(name).str.to_datetime(time_unit="us", time_zone="UTC") for name in instants]
-    return frame.with_columns(read).cast(polars_types(schema))
+    days = [pl.col(field.name).str.to_date() for field in schema if pa.types.is_date(field.type)]
+    instants = [pl.col(field.name) for field in schema if pa.types.is_timestamp(field.type)]
+    instants = [text.str.to_datetime(time_unit="us", time_zone="UTC") for text in instants]
+    return frame.with_columns(days + instants).cast(polars_types(schema))
 
 
 def json_pandas(body: bytes, schema: pa.Schema) -> pd.DataFrame:
@@ -211,44 +213,75 @@ def without_empty_texts(table: pa.Table) -> pa.Table:
     return table
 
 
-def check_equal(found: pa.Table, expected: pa.Table) -> None:
-    assert found.num_rows == expected.num_rows, f"{found.num_rows} rows instead of {expected.num_rows}"
+def check_equal(found: pa.Table, expected: pa.Table, where: str) -> None:
+    assert found.num_rows == expected.num_rows, f"{where}: {found.num_rows} rows instead of {expected.num_rows}"
     for name in expected.column_names:
         pairs = zip(found[name].to_pylist(), expected[name].to_pylist(), strict=True)
         wrong = [(row, got, wanted) for row, (got, wanted) in enumerate(pairs) if got != wanted]
-        assert not wrong, f"{name}: (row, found, expected) {wrong[:5]}"
+        assert not wrong, f"{where}: {name}: (row, found, expected) {wrong[:5]}"
 
 
-def fetched(client: httpx.Client, dataset: str, form: str) -> bytes:
-    parameters = {"limit": 10_000, "format": form, **PARAMETERS.get(form, {})}
-    answer = client.get(f"/v1/datasets/{dataset}/rows", params=parameters)
-    assert answer.status_code == 200, answer.text
-    return answer.content
+class Dataset:
+    """A dataset of one server."""
+
+    def __init__(self, client: httpx.Client, name: str):
+        self.client, self.path = client, f"/v1/datasets/{name}"
+        columns = json.loads(self.fetched(""))["data"]["columns"]
+        self.schema = pa.schema([(column["name"], arrow_type(column["type"])) for column in columns])
+        self.nullable = [column["nullable"] for column in columns]
+        self.documents = [column["name"] for column in columns if column["type"] == "json"]
+
+    def fetched(self, path: str, **parameters: str) -> bytes:
+        answer = self.client.get(self.path + path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def rows(self, form: str, columns: list[str], **parameters: str) -> bytes:
+        return self.fetched("/rows", limit="10000", format=form, select=",".join(columns), **parameters)
+
+    def check_documents(self, form: str, expected: pa.Table) -> None:
+        """In JSON a document is a value among others, of any type, which no column of a frame can have."""
+        # The key holds a row together where no column is a document.
+        body = self.rows(form, [self.schema.names[0], *self.documents]).decode()
+        read = json.JSONDecoder(parse_float=Decimal).decode
+        rows = [read(line) for line in body.split("\n")[:-1]] if form == "ndjson" else read(body)["data"]
+        for name in self.documents:
+            texts = expected[name].to_pylist()
+            wanted = [None if text is None else read(text) for text in texts]
+            assert [row[name] for row in rows] == wanted, f"{form}: {name}"
+
+    def check(self, form: str, expected: pa.Table | None) -> pa.Table:
+        """Reads a format with every library. Answers with the first frame, to which others are compared."""
+        names, numbers = self.schema.names, {"numbers": "string"} if form == "ndjson" else {}
+        if form in ("json", "ndjson"):
+            self.check_documents(form, expected)
+            names = [name for name in names if name not in self.documents]
+        schema = pa.schema([self.schema.field(name) for name in names])
+        body = self.rows(form, names, **numbers)
+        for library, reader in zip(LIBRARIES, READERS[form], strict=True):
+            frame = reader(body, schema)
+            check_types(frame, schema)
+            table = as_table(frame, schema)
+            if library == "pyarrow" and form in ("arrow", "parquet"):
+                assert [field.nullable for field in frame.schema] == self.nullable, frame.schema
+            if expected is None:
+                expected = table
+            wanted = expected.select(names)
+            is_csv_of_pandas = (form, library) == ("csv", "pandas")
+            check_equal(table, without_empty_texts(wanted) if is_csv_of_pandas else wanted, f"{form} in {library}")
+        return expected
 
 
 def main() -> None:
-    dataset, servers = sys.argv[1], json.loads(sys.argv[2])
+    name, servers = sys.argv[1], json.loads(sys.argv[2])
     expected, frames = None, 0
     for server, url, token in servers:
+        print(f"reading {name} of {server}", file=sys.stderr)
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
-            contract = client.get(f"/v1/datasets/{dataset}").raise_for_status().json()["data"]
-            schema = pa.schema([(column["name"], arrow_type(column["type"])) for column in contract["columns"]])
-            nullable = [column["nullable"] for column in contract["columns"]]
-            for form in ("arrow", "parquet", "json", "ndjson", "csv"):
-                body = fetched(client, dataset, form)
-                for library, reader in zip(LIBRARIES, READERS[form], strict=True):
-                    try:
-                        frame = reader(body, schema)
-                        check_types(frame, schema)
-                        table = as_table(frame, schema)
-                        if library == "pyarrow" and form in ("arrow", "parquet"):
-                            assert [field.nullable for field in frame.schema] == nullable, frame.schema
-                        expected = table if expected is None else expected
-                        is_csv_of_pandas = (form, library) == ("csv", "pandas")
-                        check_equal(table, without_empty_texts(expected) if is_csv_of_pandas else expected)
-                    except Exception as error:
-                        raise AssertionError(f"{form} of {server} in {library}: {error}") from error
-                    frames += 1
+            dataset = Dataset(client, name)
+            for form in FORMATS:
+                expected = dataset.check(form, expected)
+                frames += len(LIBRARIES)
     print(json.dumps({"rows": expected.num_rows, "frames": frames}))
 
 
