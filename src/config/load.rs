@@ -85,8 +85,8 @@ fn check(mut config: Config) -> Result<Config, Error> {
     for (name, source) in &mut config.sources {
         source.url = source.url.resolve()?;
         let url = source.url.expose();
-        if !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
-            let expected = "expected a URL that begins with postgres:// or sqlite:";
+        if !["clickhouse://", "postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+            let expected = "expected a URL that begins with postgres://, clickhouse:// or sqlite:";
             return refuse(&format!("sources.{name}.url"), expected);
         }
         if source.connections_max == 0 {

@@ -138,7 +138,8 @@ impl Default for Admin {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// `postgres://user:password@host/database?sslmode=verify-full` or `sqlite:path/to/file.sqlite`.
+    /// `postgres://user:password@host/database?sslmode=verify-full`,
+    /// `clickhouse://user:password@host:8443/database?secure=true` or `sqlite:path/to/file.sqlite`.
     pub url: Secret,
     /// Connections at most. 16.
     #[serde(default = "connections_max")]

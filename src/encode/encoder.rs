@@ -260,7 +260,10 @@ mod tests {
         assert_eq!(encoded(MediaType::Ndjson, &schema, &[]), b"");
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
         let batch = RecordBatch::try_from_iter([("n", numbers)]).expect("a batch");
-        assert_eq!(encoded(MediaType::Ndjson, &batch.schema(), &[batch.clone()]), b"{\"n\":1}\n{\"n\":null}\n");
+        assert_eq!(
+            encoded(MediaType::Ndjson, &batch.schema(), std::slice::from_ref(&batch)),
+            b"{\"n\":1}\n{\"n\":null}\n"
+        );
         assert_eq!(
             encoded(MediaType::Csv, &batch.schema(), &[batch.clone(), batch.slice(0, 1)]),
             b"n\r\n1\r\n\"\"\r\n1\r\n"
@@ -278,7 +281,7 @@ mod tests {
         let mut encoder = Encoder::new(MediaType::Csv, &nested.schema(), &Style::default(), &facts()).expect("one");
         assert!(matches!(encoder.write(&nested, &mut Vec::new()), Err(Error::Type(_))));
         for media_type in [MediaType::Arrow, MediaType::Parquet] {
-            let (_, found) = read(media_type, encoded(media_type, &nested.schema(), &[nested.clone()]));
+            let (_, found) = read(media_type, encoded(media_type, &nested.schema(), std::slice::from_ref(&nested)));
             assert_eq!(found[0].column(0), nested.column(0), "{media_type:?}");
         }
     }

@@ -124,8 +124,8 @@ impl Engine {
     pub async fn answer(&self, plan: &Plan, representation: Representation) -> Result<Entry, Error> {
         let failed = |error| failure(plan, error);
         let source = self.sources.get(plan.source()).map_err(failed)?;
-        let batches: Vec<RecordBatch> =
-            source::execute(source.as_ref(), plan, None).try_collect().await.map_err(failed)?;
+        let batches = source::execute(source.as_ref(), plan, None).await.map_err(failed)?;
+        let batches: Vec<RecordBatch> = batches.try_collect().await.map_err(failed)?;
 
         let limit = usize::try_from(plan.limit()).unwrap_or(usize::MAX);
         let next = last_of_page(&batches, limit).map(|(batch, row)| plan.cursor_after(batch, row, &self.cursors));

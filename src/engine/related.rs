@@ -82,8 +82,9 @@ impl Engine {
         }
         let failed = |error| failure(plan, error);
         let source = self.sources.get(plan.source()).map_err(failed)?;
-        let batches = source::execute(source.as_ref(), plan, Some(parents)).try_collect::<Vec<_>>();
-        concat_batches(&schema, &batches.await.map_err(failed)?).map_err(Error::Batch)
+        let batches = source::execute(source.as_ref(), plan, Some(parents)).await.map_err(failed)?;
+        let batches = batches.try_collect::<Vec<_>>().await.map_err(failed)?;
+        concat_batches(&schema, &batches).map_err(Error::Batch)
     }
 }
 

@@ -67,6 +67,7 @@ pub struct Plan {
     count: Count,
     zone: Option<TimeZone>,
     explains: bool,
+    role: Arc<str>,
     media_types: MediaTypes,
     question: Fingerprint,
     fingerprint: Fingerprint,
@@ -238,6 +239,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         count,
         zone,
         explains: view.is_of_the_house(),
+        role: scope.principal.role().name.as_str().into(),
         media_types,
         question,
         fingerprint,
@@ -405,6 +407,12 @@ impl Plan {
     #[must_use]
     pub fn values_at(&self, fields: &[usize], batch: &RecordBatch, row: usize) -> Option<Vec<Value>> {
         fields.iter().map(|field| Value::at(self.fields[*field].data_type, batch.column(*field), row)).collect()
+    }
+
+    /// The role of the first caller that asked so.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
     }
 
     /// The total order of rows.

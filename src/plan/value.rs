@@ -44,7 +44,8 @@ impl Value {
     }
 
     /// The value in a row of an array of that type; `None` is null.
-    pub(super) fn at(data_type: Type, array: &ArrayRef, row: usize) -> Option<Self> {
+    #[must_use]
+    pub fn at(data_type: Type, array: &ArrayRef, row: usize) -> Option<Self> {
         if array.is_null(row) {
             return None;
         }

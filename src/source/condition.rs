@@ -80,11 +80,26 @@ impl<'p> Conditions<'p> {
                 Expr::And(parts)
             }
             Test::Contains(part) => Expr::Contains(plain(), text(part)),
+            Test::IsNull if self.has_no_null_lists(data_type) => null_list(*plain()),
             Test::IsNull => Expr::IsNull(plain()),
+            Test::IsNotNull if self.has_no_null_lists(data_type) => Expr::Not(Box::new(null_list(*plain()))),
             Test::IsNotNull => Expr::IsNotNull(plain()),
+            Test::Has(element) if self.has_no_null_lists(data_type) => {
+                let has = Expr::Has(plain(), text(element));
+                Expr::Words(vec![
+                    Part::Expr(Expr::between("if(", null_list(*plain()), ", NULL, ")),
+                    Part::Expr(has),
+                    Part::Word(")"),
+                ])
+            }
             Test::Has(element) => Expr::Has(plain(), text(element)),
             Test::Search(words) => self.search(&self.plan.column(index).name, words),
         }
+    }
+
+    /// ClickHouse knows no null list.
+    fn has_no_null_lists(self, data_type: Type) -> bool {
+        self.dialect == Dialect::ClickHouse && data_type == Type::StringList
     }
 
     /// Words have no character that either query language knows, so that they need quotes and nothing else.
@@ -92,6 +107,18 @@ impl<'p> Conditions<'p> {
         let quoted = |quote: char| words.iter().map(move |word| format!("{quote}{word}{quote}"));
         let text = |text: String| Expr::Bind(Parameter::One(Type::String, Value::String(text)));
         match self.dialect {
+            // Its tokens are runs of ASCII letters, digits and all that is beyond ASCII, and `lower` is for ASCII alone. An
+            // index of tokens serves this very expression.
+            Dialect::ClickHouse => {
+                let tokens = words.iter().map(|word| {
+                    Expr::Words(vec![
+                        Part::Expr(Expr::between("hasToken(lower(", Expr::Column(column), "), ")),
+                        Part::Expr(text(word.clone())),
+                        Part::Word(")"),
+                    ])
+                });
+                Expr::And(tokens.collect())
+            }
             Dialect::Postgres => {
                 let query = text(quoted('\'').collect::<Vec<_>>().join(" & "));
                 Expr::Words(vec![
@@ -122,6 +149,11 @@ impl<'p> Conditions<'p> {
 /// Text bytewise, everything else as it is.
 pub(super) fn sortable(expr: Expr<'_>, data_type: Type) -> Expr<'_> {
     if data_type == Type::String { Expr::Bytewise(Box::new(expr)) } else { expr }
+}
+
+/// ClickHouse has no null list: the list whose one element is null stands for it.
+fn null_list(list: Expr<'_>) -> Expr<'_> {
+    Expr::between("has(", list, ", NULL)")
 }
 
 fn compare<'p>(left: Expr<'p>, operator: Compare, data_type: Type, value: &Value) -> Expr<'p> {
@@ -158,12 +190,13 @@ pub(super) fn order<'p>(plan: &'p Plan, key: &SortKey) -> Order<'p> {
 /// The rows behind a sort key.
 ///
 /// Keys without nulls that share a direction make one row comparison, which an index serves whole. Others are spelled
-/// out, led by the bound on the first key that an index can use.
-pub(super) fn behind<'p>(plan: &'p Plan, after: &[Option<Value>]) -> Expr<'p> {
+/// out, led by the bound on the first key that an index can use. ClickHouse finds no range in a row comparison.
+pub(super) fn behind<'p>(plan: &'p Plan, dialect: Dialect, after: &[Option<Value>]) -> Expr<'p> {
     let keys = plan.order();
     // Groups without keys are one, and nothing is behind it.
     let Some(first) = keys.first() else { return Expr::Or(Vec::new()) };
-    let uniform = keys.iter().all(|key| !key.nullable && key.direction == first.direction);
+    let uniform =
+        dialect != Dialect::ClickHouse && keys.iter().all(|key| !key.nullable && key.direction == first.direction);
     if uniform {
         let beyond = if first.direction == Direction::Ascending { Compare::Gt } else { Compare::Lt };
         let left = keys.iter().map(|key| ordered(plan, key)).collect();

@@ -8,11 +8,12 @@ use arrow_array::builder::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field};
 use serde_json::value::RawValue;
 
-use super::{BATCH_ROWS, Error};
+use super::{BATCH_ROWS, Error, Reading};
 use crate::catalog::Type;
+use crate::plan::Value;
 
 /// Nested deeper, a JSON value is no mart's.
 const JSON_DEPTH_MAX: usize = 64;
@@ -118,21 +119,26 @@ impl ColumnBuilder {
     }
 }
 
+/// The one value that a column of it would hold; `None` where there is none.
+pub(super) fn read_one(data_type: Type, append: impl FnOnce(&mut ColumnBuilder) -> Result<(), Unfit>) -> Option<Value> {
+    let mut builder = ColumnBuilder::new(data_type, 1);
+    append(&mut builder).ok()?;
+    Value::at(data_type, &builder.finish(), 0)
+}
+
 /// The rows of one statement on their way into batches.
 pub(super) struct Rows {
-    schema: SchemaRef,
-    /// Names and types of what the statement reads, in its order.
-    pub(super) columns: Vec<(String, Type)>,
+    pub(super) reading: Reading,
     pub(super) builders: Vec<ColumnBuilder>,
     pending: usize,
 }
 
 impl Rows {
-    /// Rows of those columns, with room for that many at first.
-    pub(super) fn of(schema: SchemaRef, columns: Vec<(String, Type)>, rows: usize) -> Self {
-        let rows = BATCH_ROWS.min(rows);
-        let builders = columns.iter().map(|(_, data_type)| ColumnBuilder::new(*data_type, rows)).collect();
-        Self { schema, columns, builders, pending: 0 }
+    /// Rows of those columns, with room for as many as are expected at first.
+    pub(super) fn of(reading: Reading) -> Self {
+        let rows = BATCH_ROWS.min(reading.rows);
+        let builders = reading.columns.iter().map(|(_, data_type)| ColumnBuilder::new(*data_type, rows)).collect();
+        Self { reading, builders, pending: 0 }
     }
 
     /// Counts a row whose cells were appended; yields the batch that it filled.
@@ -147,7 +153,7 @@ impl Rows {
             return Ok(None);
         }
         let arrays = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
-        RecordBatch::try_new(Arc::clone(&self.schema), arrays).map(Some).map_err(Error::Batch)
+        self.reading.batch(arrays).map(Some)
     }
 }
 

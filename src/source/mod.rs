@@ -3,6 +3,7 @@
 //!
 //! This room knows databases. It knows no request, no role and no encoding.
 
+mod clickhouse;
 mod condition;
 mod decode;
 mod gate;
@@ -12,6 +13,7 @@ mod measure;
 mod postgres;
 mod render;
 mod select;
+mod shape;
 mod sql;
 mod sqlite;
 mod wire;
@@ -20,28 +22,32 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, TryStreamExt as _};
 
 use crate::catalog::{Dataset, Name, Type};
 use crate::config;
-use crate::plan::Plan;
+use crate::plan::{Output, Plan, Value};
 
+pub use clickhouse::ClickHouse;
 pub use load::{LoadError, Loader, Mode};
 pub use postgres::Postgres;
 pub use select::{Parents, counting, reading, statement};
+pub use shape::{Conversion, Shape};
 pub use sql::{Dialect, Parameter, Statement};
 pub use sqlite::Sqlite;
 
-use decode::Rows;
 pub(crate) use decode::canonical_json;
 
 /// Rows of one batch at most: enough to fill a cache line many times over, little enough to hold many.
 const BATCH_ROWS: usize = 4096;
+
+/// Columns of a relation, lines of an explanation: there are never so many.
+const ROWS_OF_NO_PLAN_MAX: u64 = 100_000;
 
 /// Record batches as they arrive. Dropping the stream ends the statement.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + Send>>;
@@ -50,6 +56,12 @@ pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, Error>> + S
 pub trait Source: Send + Sync {
     /// Whose SQL it takes.
     fn dialect(&self) -> Dialect;
+
+    /// How the relation of a dataset is read.
+    fn shape<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Arc<Shape>, Error>> {
+        let _ = dataset;
+        Box::pin(std::future::ready(Ok(Arc::new(Shape::plain(self.dialect())))))
+    }
 
     /// Runs a statement of its dialect.
     fn run(&self, statement: Statement, reading: Reading) -> BatchStream;
@@ -65,27 +77,62 @@ pub trait Source: Send + Sync {
 pub struct Reading {
     schema: SchemaRef,
     columns: Vec<(String, Type)>,
+    /// The columns of the primary key, where a row has them all: they name a row whose value is at fault.
+    key: Vec<usize>,
     /// Rows that are expected, for the room they take.
     rows: usize,
+    /// Rows at most, where there is a most.
+    rows_max: Option<u64>,
+    /// What the statement is about, for the database's own log.
+    about: String,
+    /// The role that asks, for the database's own quotas.
+    asked_by: String,
 }
 
 impl Reading {
     /// The fields of a plan. A statement asks for one row more than its page.
-    fn of(plan: &Plan) -> Self {
+    fn of(plan: &Plan, parents: Option<&Parents>) -> Self {
         let columns = plan.fields().iter().map(|field| (field.name.to_string(), field.data_type)).collect();
         let rows = usize::try_from(plan.limit()).unwrap_or(BATCH_ROWS).saturating_add(1);
-        Self { schema: schema(plan), columns, rows }
+        let place = |key: &usize| plan.fields().iter().position(|field| field.output == Output::Column(*key));
+        let key = plan.dataset().primary_key.iter().map(place).collect::<Option<_>>().unwrap_or_default();
+        let about = format!("{} {}", plan.dataset().name, plan.fingerprint());
+        let limit = u64::from(plan.limit());
+        let rows_max = Some(parents.map_or(limit + 1, |parents| limit.saturating_mul(parents.len() as u64)));
+        Self { schema: schema(plan), columns, key, rows, rows_max, about, asked_by: plan.role().to_owned() }
     }
 
     /// Columns of no plan.
     fn columns(columns: &[(&str, Type)]) -> Self {
         let fields: Vec<Field> = columns.iter().map(|(name, data_type)| data_type.field(name, true)).collect();
         let columns = columns.iter().map(|(name, data_type)| ((*name).to_owned(), *data_type)).collect();
-        Self { schema: Arc::new(Schema::new(fields)), columns, rows: 1 }
+        let schema = Arc::new(Schema::new(fields));
+        let (about, asked_by) = (String::new(), String::new());
+        Self { schema, columns, key: Vec::new(), rows: 1, rows_max: Some(ROWS_OF_NO_PLAN_MAX), about, asked_by }
     }
 
-    fn rows(self) -> Rows {
-        Rows::of(self.schema, self.columns, self.rows)
+    /// A batch of columns that were read.
+    fn batch(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch, Error> {
+        let fields = self.schema.fields().iter().zip(&columns);
+        let null = fields.enumerate().find(|(_, (field, column))| !field.is_nullable() && column.null_count() > 0);
+        if let Some((place, (_, column))) = null {
+            let row = (0..column.len()).find(|row| column.is_null(*row)).unwrap_or_default();
+            return Err(self.unfit(place, |key| Value::at(self.columns[key].1, &columns[key], row)));
+        }
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::Batch)
+    }
+
+    /// A value that is none of its column's type, in the row of which the key can be read so.
+    fn unfit(&self, place: usize, read: impl Fn(usize) -> Option<Value>) -> Error {
+        let known = self.key.iter().filter(|key| **key != place).filter_map(|key| {
+            let (name, data_type) = &self.columns[*key];
+            Some(format!("{name} {}", read(*key)?.shown(*data_type)))
+        });
+        let row: Vec<String> = known.collect();
+        let (column, data_type) = &self.columns[place];
+        let null = if self.schema.field(place).is_nullable() { "" } else { ", never null" };
+        let contract = format!("{data_type}{null}");
+        Error::Value { column: column.clone(), contract, row: row.join(", ") }
     }
 }
 
@@ -98,8 +145,12 @@ pub fn schema(plan: &Plan) -> SchemaRef {
 }
 
 /// The rows of a plan in its order, one more than its limit at most; of a plan for related rows, those of the parents.
-pub fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> BatchStream {
-    source.run(statement(plan, source.dialect(), parents), Reading::of(plan))
+///
+/// # Errors
+/// When the source does not answer.
+pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> Result<BatchStream, Error> {
+    let shape = source.shape(plan.dataset()).await?;
+    Ok(source.run(statement(plan, &shape, parents), Reading::of(plan, parents)))
 }
 
 /// How many rows a plan has, whatever its page.
@@ -107,7 +158,8 @@ pub fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> B
 /// # Errors
 /// When the source does not answer.
 pub async fn count_rows(source: &dyn Source, plan: &Plan) -> Result<u64, Error> {
-    let statement = counting(plan, source.dialect());
+    let shape = source.shape(plan.dataset()).await?;
+    let statement = counting(plan, &shape);
     let rows = source.run(statement, Reading::columns(&[("count", Type::Int64)])).try_collect::<Vec<_>>().await?;
     let count = rows.first().map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
     Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
@@ -118,10 +170,11 @@ pub async fn count_rows(source: &dyn Source, plan: &Plan) -> Result<u64, Error> 
 /// # Errors
 /// When the source does not answer.
 pub async fn guess_rows(source: &dyn Source, plan: &Plan) -> Result<Option<u64>, Error> {
-    if source.dialect() == Dialect::Sqlite {
+    // ClickHouse guesses what it will read, not what is left of it, and counts faster than others guess.
+    if source.dialect() != Dialect::Postgres {
         return Ok(None);
     }
-    let told = explain(source, reading(plan, source.dialect())).await?;
+    let told = explain(source, reading(plan, &Shape::plain(Dialect::Postgres))).await?;
     Ok(told.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64).map(whole))
 }
 
@@ -139,26 +192,30 @@ pub async fn explain_plan(
     plan: &Plan,
     parents: Option<&Parents>,
 ) -> Result<serde_json::Value, Error> {
-    explain(source, statement(plan, source.dialect(), parents)).await
+    let shape = source.shape(plan.dataset()).await?;
+    explain(source, statement(plan, &shape, parents)).await
 }
 
 async fn explain(source: &dyn Source, statement: Statement) -> Result<serde_json::Value, Error> {
-    let Statement { text, parameters, planned_anew } = statement;
+    let explained = |words: &str| Statement { text: format!("{words} {}", statement.text), ..statement.clone() };
     match source.dialect() {
+        Dialect::ClickHouse => {
+            let reading = Reading::columns(&[("explain", Type::String)]);
+            let rows = source.run(explained("EXPLAIN json = 1, indexes = 1"), reading).try_collect::<Vec<_>>().await?;
+            let lines = rows.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
+            let told: String = lines.collect();
+            Ok(serde_json::from_str(&told).unwrap_or(serde_json::Value::String(told)))
+        }
         Dialect::Postgres => {
-            let text = format!("EXPLAIN (FORMAT JSON) {text}");
             let reading = Reading::columns(&[("plan", Type::Json)]);
-            let rows =
-                source.run(Statement { text, parameters, planned_anew }, reading).try_collect::<Vec<_>>().await?;
+            let rows = source.run(explained("EXPLAIN (FORMAT JSON)"), reading).try_collect::<Vec<_>>().await?;
             let told = rows.first().map(|batch| batch.column(0).as_string::<i32>().value(0));
             Ok(told.and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default())
         }
         Dialect::Sqlite => {
-            let text = format!("EXPLAIN QUERY PLAN {text}");
             let int = |name| (name, Type::Int64);
             let reading = Reading::columns(&[int("id"), int("parent"), int("unused"), ("detail", Type::String)]);
-            let rows =
-                source.run(Statement { text, parameters, planned_anew }, reading).try_collect::<Vec<_>>().await?;
+            let rows = source.run(explained("EXPLAIN QUERY PLAN"), reading).try_collect::<Vec<_>>().await?;
             let told = rows.iter().flat_map(|batch| batch.column(3).as_string::<i32>().iter().flatten());
             Ok(told.collect())
         }
@@ -181,6 +238,11 @@ pub struct Mismatch {
     pub found: String,
 }
 
+/// What a source's URL begins with.
+fn scheme(config: &config::Source) -> &str {
+    config.url.expose().split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
 /// Every configured source, by name.
 #[derive(Clone, Default)]
 pub struct Sources(BTreeMap<String, Arc<dyn Source>>);
@@ -193,10 +255,10 @@ impl Sources {
     pub fn open(configs: &BTreeMap<String, config::Source>) -> Result<Self, Error> {
         let mut sources: BTreeMap<String, Arc<dyn Source>> = BTreeMap::new();
         for (name, config) in configs {
-            let source: Arc<dyn Source> = if config.url.expose().starts_with("sqlite:") {
-                Arc::new(Sqlite::open(name, config)?)
-            } else {
-                Arc::new(Postgres::open(name, config)?)
+            let source: Arc<dyn Source> = match scheme(config) {
+                "clickhouse" => Arc::new(ClickHouse::open(name, config)?),
+                "sqlite" => Arc::new(Sqlite::open(name, config)?),
+                _ => Arc::new(Postgres::open(name, config)?),
             };
             sources.insert(name.clone(), source);
         }
@@ -217,6 +279,9 @@ impl Sources {
     }
 }
 
+/// What a database or its driver said.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a source does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -230,20 +295,20 @@ pub enum Error {
         source_name: String,
         /// Why.
         #[source]
-        source: sqlx::Error,
+        source: Cause,
     },
     /// Every connection is taken, and so is every place in the queue, or the wait was too long.
     #[error("find room in the pool")]
     Busy,
     /// The database cannot be reached, or the connection broke.
     #[error("reach the database")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Cause),
     /// The statement took too long.
     #[error("finish the statement in time")]
     Timeout,
     /// The database refused the statement.
     #[error("execute the statement")]
-    Statement(#[source] sqlx::Error),
+    Statement(#[source] Cause),
     /// A column is of a type that its contract's cannot be read from.
     #[error("read column {column} as {contract}: the source has {found}")]
     Type {
@@ -255,12 +320,14 @@ pub enum Error {
         found: String,
     },
     /// A value is none of its contract's type.
-    #[error("read a value of column {column} exactly as {contract}")]
+    #[error("read a value of column {column} exactly as {contract}{}{row}", if row.is_empty() { "" } else { ", in the row of " })]
     Value {
         /// The column.
         column: String,
         /// The contract's type.
         contract: String,
+        /// The key of its row, as far as it can be read.
+        row: String,
     },
     /// The rows make no batch.
     #[error("build a record batch")]

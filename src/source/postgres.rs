@@ -12,7 +12,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgValueRef};
 use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Row as _, TypeInfo as _, ValueRef as _};
 
-use super::decode::{Cell, Rows, Unfit};
+use super::decode::{Cell, ColumnBuilder, Rows, Unfit, read_one};
 use super::gate::Gate;
 use super::idle::Idle;
 use super::sql::{Dialect, Statement};
@@ -39,7 +39,7 @@ impl Postgres {
     /// # Errors
     /// When the URL cannot be read.
     pub fn open(name: &str, config: &config::Source) -> Result<Self, Error> {
-        let url = |source| Error::Url { source_name: name.to_owned(), source };
+        let url = |source: sqlx::Error| Error::Url { source_name: name.to_owned(), source: source.into() };
         let options = PgConnectOptions::from_str(config.url.expose()).map_err(url)?;
         let options = options.application_name("martello").options([
             ("default_transaction_read_only", "on".to_owned()),
@@ -86,7 +86,7 @@ impl Source for Postgres {
     }
 
     fn run(&self, statement: Statement, reading: Reading) -> BatchStream {
-        let mut rows = reading.rows();
+        let mut rows = Rows::of(reading);
         let (name, idle, gate) = (Arc::clone(&self.name), Arc::clone(&self.idle), self.gate.clone());
 
         let stream = async_stream::try_stream! {
@@ -97,7 +97,7 @@ impl Source for Postgres {
                 let Some(connection) = lease.connection() else { break };
                 let mut arguments = PgArguments::default();
                 for parameter in &statement.parameters {
-                    arguments.add(Bound(parameter)).map_err(|source| Error::Statement(sqlx::Error::Encode(source)))?;
+                    arguments.add(Bound(parameter)).map_err(Error::Statement)?;
                 }
                 // The text holds no literal: see `sql`.
                 let query = sqlx::query_with(AssertSqlSafe(statement.text.clone()), arguments)
@@ -110,7 +110,7 @@ impl Source for Postgres {
                         Ok(Some(row)) => {
                             let readers = match &readers {
                                 Some(readers) => readers,
-                                None => readers.insert(readers_of(&row, &rows.columns)?),
+                                None => readers.insert(readers_of(&row, &rows.reading.columns)?),
                             };
                             append(&row, readers, &mut rows)?;
                             if let Some(batch) = rows.added()? {
@@ -235,21 +235,21 @@ impl Described {
 fn acquire_error(error: sqlx::Error) -> Error {
     match error {
         // The gate has let us in, so there was a connection to be had: the database did not give it.
-        error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Error::Unavailable(error),
+        error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Error::Unavailable(error.into()),
         error => statement_error(error),
     }
 }
 
 fn statement_error(error: sqlx::Error) -> Error {
     if is_broken(&error) {
-        return Error::Unavailable(error);
+        return Error::Unavailable(error.into());
     }
     match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
         // query_canceled: the statement timeout, or an operator.
         Some("57014") => Error::Timeout,
         // too_many_connections, and the classes of insufficient resources and operator intervention.
-        Some(code) if code.starts_with("53") || code.starts_with("57") => Error::Unavailable(error),
-        _ => Error::Statement(error),
+        Some(code) if code.starts_with("53") || code.starts_with("57") => Error::Unavailable(error.into()),
+        _ => Error::Statement(error.into()),
     }
 }
 
@@ -289,17 +289,22 @@ fn readers_of(row: &PgRow, columns: &[(String, Type)]) -> Result<Vec<Reader>, Er
 }
 
 fn append(row: &PgRow, readers: &[Reader], rows: &mut Rows) -> Result<(), Error> {
-    for (index, (reader, builder)) in readers.iter().zip(&mut rows.builders).enumerate() {
-        let value: PgValueRef<'_> = row.try_get_raw(index).map_err(statement_error)?;
-        let cell = if value.is_null() {
-            Ok(Cell::Null)
-        } else {
-            value.as_bytes().map_err(|_| Unfit).and_then(|bytes| reader.read(bytes))
-        };
-        cell.and_then(|cell| builder.append(cell)).map_err(|Unfit| {
-            let (column, data_type) = &rows.columns[index];
-            Error::Value { column: column.clone(), contract: data_type.to_string() }
+    let Rows { reading, builders, .. } = rows;
+    for (index, (reader, builder)) in readers.iter().zip(builders).enumerate() {
+        append_cell(row, index, *reader, builder).map_err(|Unfit| {
+            reading.unfit(index, |key| {
+                read_one(reading.columns[key].1, |builder| append_cell(row, key, readers[key], builder))
+            })
         })?;
     }
     Ok(())
+}
+
+fn append_cell(row: &PgRow, index: usize, reader: Reader, builder: &mut ColumnBuilder) -> Result<(), Unfit> {
+    // Every column that is read is one of the row's.
+    let value: PgValueRef<'_> = row.try_get_raw(index).map_err(|_| Unfit)?;
+    if value.is_null() {
+        return builder.append(Cell::Null);
+    }
+    builder.append(reader.read(value.as_bytes().map_err(|_| Unfit)?)?)
 }

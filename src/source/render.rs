@@ -6,6 +6,7 @@
 use crate::catalog::{Direction, Name, Relation, Type};
 use crate::plan::Value;
 
+use super::clickhouse;
 use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, SEARCH_TABLE, Select, Statement};
 
 /// Limits that are words: the powers of two, and one more than people mostly ask for.
@@ -58,7 +59,7 @@ impl Select<'_> {
     pub(super) fn render(&self, dialect: Dialect) -> Statement {
         let mut writer = Writer { dialect, text: String::with_capacity(512), parameters: Vec::new() };
         writer.select(self);
-        Statement { text: writer.text, parameters: writer.parameters, planned_anew: false }
+        Statement { text: writer.text, parameters: writer.parameters, planned_anew: false, steady: false }
     }
 }
 
@@ -82,8 +83,17 @@ impl Writer {
 
     fn bind(&mut self, parameter: &Parameter) {
         self.parameters.push(parameter.clone());
-        self.text.push(if self.dialect == Dialect::Postgres { '$' } else { '?' });
-        self.text.push_str(itoa::Buffer::new().format(self.parameters.len()));
+        self.word(match self.dialect {
+            Dialect::ClickHouse => "{p",
+            Dialect::Postgres => "$",
+            Dialect::Sqlite => "?",
+        });
+        self.number(self.parameters.len());
+        if self.dialect == Dialect::ClickHouse {
+            self.word(":");
+            self.text.push_str(&clickhouse::parameter_type(parameter));
+            self.word("}");
+        }
     }
 
     fn list<T>(&mut self, items: &[T], separator: &'static str, mut write: impl FnMut(&mut Self, &T)) {
@@ -117,15 +127,25 @@ impl Writer {
             self.word(" ORDER BY ");
             self.list(&select.order, ", ", Self::order);
         }
-        match &select.limit {
-            None => {}
-            Some(Limit::One) => self.word(" LIMIT 1"),
-            Some(Limit::AtLeast(Parameter::One(_, Value::Int(rows)))) if *rows <= STEPS[STEPS.len() - 1].0 => {
+        if let Some((limit, by)) = &select.limit_by {
+            self.limit(limit);
+            self.word(" BY ");
+            self.list(by, ", ", Self::expr);
+        }
+        if let Some(limit) = &select.limit {
+            self.limit(limit);
+        }
+    }
+
+    fn limit(&mut self, limit: &Limit) {
+        match limit {
+            Limit::One => self.word(" LIMIT 1"),
+            Limit::AtLeast(Parameter::One(_, Value::Int(rows))) if *rows <= STEPS[STEPS.len() - 1].0 => {
                 let step = STEPS.iter().find(|(step, _)| step >= rows).map_or(STEPS[STEPS.len() - 1].1, |step| step.1);
                 self.word(" LIMIT ");
                 self.word(step);
             }
-            Some(Limit::Bound(limit) | Limit::AtLeast(limit)) => {
+            Limit::Bound(limit) | Limit::AtLeast(limit) => {
                 self.word(" LIMIT ");
                 self.bind(limit);
             }
@@ -244,9 +264,13 @@ impl Writer {
         if descending {
             self.word(" DESC");
         }
-        // Postgres takes null for the greatest value, SQLite for the least. Said only where it differs, since an index
-        // serves an order only as it is written.
-        let by_default = (self.dialect == Dialect::Postgres) == descending;
+        // Postgres takes null for the greatest value, SQLite for the least, and ClickHouse has it last. Said only where it
+        // differs, since an index serves an order only as it is written.
+        let by_default = match self.dialect {
+            Dialect::ClickHouse => false,
+            Dialect::Postgres => descending,
+            Dialect::Sqlite => !descending,
+        };
         match order.nulls_first {
             Some(true) if !by_default => self.word(" NULLS FIRST"),
             Some(false) if by_default => self.word(" NULLS LAST"),
@@ -276,11 +300,14 @@ impl Writer {
             }
             Expr::Words(parts) => self.list(parts, "", |writer, part| match part {
                 Part::Word(word) => writer.word(word),
+                Part::Number(number) => writer.number(usize::from(*number)),
                 Part::Expr(expr) => writer.expr(expr),
             }),
             Expr::Bytewise(inner) => {
                 self.expr(inner);
                 self.word(match self.dialect {
+                    // It compares bytes, and nothing else.
+                    Dialect::ClickHouse => "",
                     Dialect::Postgres => " COLLATE \"C\"",
                     Dialect::Sqlite => " COLLATE BINARY",
                 });
@@ -306,7 +333,11 @@ impl Writer {
                 self.word(" IS NOT NULL");
             }
             Expr::Contains(text, part) => {
-                self.word(if self.dialect == Dialect::Postgres { "strpos(" } else { "instr(" });
+                self.word(match self.dialect {
+                    Dialect::ClickHouse => "position(",
+                    Dialect::Postgres => "strpos(",
+                    Dialect::Sqlite => "instr(",
+                });
                 self.expr(text);
                 self.word(", ");
                 self.bind(part);
@@ -361,6 +392,10 @@ impl Writer {
     fn is_in(&mut self, left: &Expr<'_>, data_type: Type, values: &[Value], not: bool) {
         self.expr(left);
         match self.dialect {
+            Dialect::ClickHouse => {
+                self.word(if not { " NOT IN (" } else { " IN (" });
+                self.bind(&Parameter::Many(data_type, values.to_vec()));
+            }
             // One array parameter: the text, and so the prepared statement, is the same for every length.
             Dialect::Postgres => {
                 self.word(if not { " <> ALL(" } else { " = ANY(" });
@@ -376,6 +411,13 @@ impl Writer {
 
     fn has(&mut self, list: &Expr<'_>, element: &Parameter) {
         match self.dialect {
+            Dialect::ClickHouse => {
+                self.word("has(");
+                self.expr(list);
+                self.word(", ");
+                self.bind(element);
+                self.word(")");
+            }
             // Containment, not `= ANY`: only the former is served by a GIN index.
             Dialect::Postgres => {
                 self.expr(list);

@@ -10,6 +10,7 @@ use crate::plan::{Field, Latest, Output, Plan, Predicate, Revision, Test, Value}
 
 use super::condition::{Conditions, Places, behind, bound, order};
 use super::measure;
+use super::shape::Shape;
 use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, Select, Statement};
 
 /// What parents share with the rows that come with them: a list of values for each of [`Plan::joined`], none of the
@@ -19,14 +20,19 @@ pub type Parents = [Vec<Value>];
 /// The statement that answers a plan: its fields in the plan's order, and one row more than its limit. Rows that come
 /// with others are asked for by their parents.
 #[must_use]
-pub fn statement(plan: &Plan, dialect: Dialect, parents: Option<&Parents>) -> Statement {
-    let builder = Builder { plan, dialect, parents };
-    let select = match (parents, dialect) {
+pub fn statement(plan: &Plan, shape: &Shape, parents: Option<&Parents>) -> Statement {
+    let builder = Builder { plan, shape, dialect: shape.dialect, parents };
+    let select = match (parents, shape.dialect) {
+        (Some(_), Dialect::ClickHouse) => builder.limited_parents(),
         (Some(_), Dialect::Postgres) => builder.each_parent(),
         (Some(_), Dialect::Sqlite) => builder.ranked_parents(),
         (None, _) => builder.page(),
     };
-    Statement { planned_anew: asks_for_the_rare(plan), ..select.render(dialect) }
+    Statement {
+        planned_anew: asks_for_the_rare(plan),
+        steady: is_ordered_by_sums(plan),
+        ..select.render(shape.dialect)
+    }
 }
 
 /// Words and elements of lists are in few rows or in many, and nothing but themselves tells: a plan that is kept for any
@@ -37,16 +43,26 @@ fn asks_for_the_rare(plan: &Plan) -> bool {
     found
 }
 
+/// Whether floating point decides what stands where: doubles that are added up in another order have another last bit.
+fn is_ordered_by_sums(plan: &Plan) -> bool {
+    plan.order().iter().any(|key| {
+        let field = &plan.fields()[key.field];
+        matches!(field.output, Output::Measure(..)) && field.data_type == Type::Float64
+    })
+}
+
 /// The statement that counts all rows of a plan, whatever its page.
 #[must_use]
-pub fn counting(plan: &Plan, dialect: Dialect) -> Statement {
-    Builder { plan, dialect, parents: None }.whole(Expr::word("count(*)")).render(dialect)
+pub fn counting(plan: &Plan, shape: &Shape) -> Statement {
+    let builder = Builder { plan, shape, dialect: shape.dialect, parents: None };
+    builder.whole(Expr::word("count(*)")).render(shape.dialect)
 }
 
 /// The statement that reads all rows of a plan, whatever its page: for the database's guess of their number.
 #[must_use]
-pub fn reading(plan: &Plan, dialect: Dialect) -> Statement {
-    Builder { plan, dialect, parents: None }.whole(Expr::word("1")).render(dialect)
+pub fn reading(plan: &Plan, shape: &Shape) -> Statement {
+    let builder = Builder { plan, shape, dialect: shape.dialect, parents: None };
+    builder.whole(Expr::word("1")).render(shape.dialect)
 }
 
 /// Where rows come from, and what they must still meet.
@@ -58,6 +74,7 @@ struct Stage<'p> {
 #[derive(Clone, Copy)]
 struct Builder<'p> {
     plan: &'p Plan,
+    shape: &'p Shape,
     dialect: Dialect,
     parents: Option<&'p Parents>,
 }
@@ -75,6 +92,20 @@ impl<'p> Builder<'p> {
         self.conditions(Places::Columns).sortable(index)
     }
 
+    /// The relation, with its columns as the contract has them.
+    fn relation(self) -> From<'p> {
+        let relation = From::Relation(self.plan.relation());
+        let needed = self.needed();
+        if needed.iter().all(|index| self.shape.conversion(*index).is_none()) {
+            return relation;
+        }
+        let columns = needed.into_iter().map(|index| match self.shape.conversion(index) {
+            Some(conversion) => Expr::Named(Box::new(conversion.of(self.column(index))), &self.plan.column(index).name),
+            None => self.column(index),
+        });
+        From::Select(Box::new(Select { columns: columns.collect(), from: relation, ..Select::default() }), "stored")
+    }
+
     /// A page of rows or groups.
     fn page(self) -> Select<'p> {
         let plan = self.plan;
@@ -83,7 +114,7 @@ impl<'p> Builder<'p> {
         }
         let mut stage = self.stage();
         if let Some(after) = plan.after() {
-            stage.filter = stage.filter.and(behind(plan, after));
+            stage.filter = stage.filter.and(behind(plan, self.dialect, after));
         }
         let select = self.fields_of(stage);
         // A primary key has one row: there is nothing to order and nothing to cut.
@@ -121,7 +152,7 @@ impl<'p> Builder<'p> {
     /// The rows of the plan, before groups, order and page.
     fn rows(self) -> Stage<'p> {
         let plan = self.plan;
-        let mut from = From::Relation(plan.relation());
+        let mut from = self.relation();
         let mut filter = self.conditions(Places::Columns).of(plan.filter());
         let mut joined = self.joined();
         if let Some(revision) = plan.revision() {
@@ -150,6 +181,23 @@ impl<'p> Builder<'p> {
         let Some(parents) = self.parents else { return Expr::default() };
         let columns = joined.iter().map(|field| Expr::Column(&self.plan.fields()[*field].name));
         match self.dialect {
+            // A set, which an index is asked for as for one value.
+            Dialect::ClickHouse => {
+                let lists = self.lists_of_parents();
+                let (zip, end) = if joined.len() == 1 { (" IN (", ")") } else { (") IN arrayZip(", ")") };
+                let mut parts = vec![Part::Word(if joined.len() == 1 { "" } else { "(" })];
+                let listed = |parts: &mut Vec<Part<'p>>, exprs: &mut dyn Iterator<Item = Expr<'p>>| {
+                    for (place, expr) in exprs.enumerate() {
+                        parts.extend((place > 0).then_some(Part::Word(", ")));
+                        parts.push(Part::Expr(expr));
+                    }
+                };
+                listed(&mut parts, &mut { columns });
+                parts.push(Part::Word(zip));
+                listed(&mut parts, &mut lists.into_iter().map(Expr::Bind));
+                parts.push(Part::Word(end));
+                Expr::Words(parts)
+            }
             Dialect::Postgres => {
                 let equal = columns
                     .enumerate()
@@ -209,6 +257,12 @@ impl<'p> Builder<'p> {
             |index: &ColumnIndex, direction| Order { by: self.sortable(*index), direction, nulls_first: None };
         let keys = keys.iter().filter(|index| !by.contains(index)).map(|index| ordered(index, direction));
         match self.dialect {
+            // In one direction, so that a table in the order of its key is read along it, backwards where that is asked for.
+            Dialect::ClickHouse => {
+                let order = by.iter().map(|index| ordered(index, direction)).chain(keys).collect();
+                let limit_by = Some((Limit::One, by.iter().map(|index| self.column(*index)).collect()));
+                Select { columns: columns().collect(), from, filter, order, limit_by, ..Select::default() }
+            }
             // An index on what agrees, and behind it on what is newest, descending, has them in this order.
             Dialect::Postgres => {
                 let order = by.iter().map(|index| ordered(index, Direction::Ascending)).chain(keys).collect();
@@ -308,7 +362,7 @@ impl<'p> Builder<'p> {
             // the index can begin at, where that key is not the value itself.
             let of_value = plan.fields()[first.field].made_of() == Some(column);
             let bound = after.first().filter(|_| !of_value).and_then(|value| bound(plan, first, value.as_ref()));
-            filter = filter.and(bound.unwrap_or_default()).and(behind(plan, after));
+            filter = filter.and(bound.unwrap_or_default()).and(behind(plan, self.dialect, after));
         }
         let mut inner = self.fields_of(Stage { from: From::Relation(plan.relation()), filter });
         // Its value is one within the key, and an index does not need to hear of it.
@@ -329,14 +383,19 @@ impl<'p> Builder<'p> {
         let mut inner = self.fields_of(self.stage());
         inner.order = self.order_of_each();
         inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()))));
-        let lists = (plan.joined().iter().enumerate()).map(|(place, field)| {
-            let values = self.parents.unwrap_or_default().iter().filter_map(|row| row.get(place).cloned());
-            Parameter::Many(plan.fields()[*field].data_type, values.collect())
-        });
-        let from = From::Each(Keys::Given(lists.collect()), Box::new(inner), "related");
+        let from = From::Each(Keys::Given(self.lists_of_parents()), Box::new(inner), "related");
         let mut select = self.fields_of(Stage { from, filter: Expr::default() });
         select.order = plan.order().iter().map(|key| order(plan, key)).collect();
         select
+    }
+
+    /// The parents' values, a list for each column.
+    fn lists_of_parents(self) -> Vec<Parameter> {
+        let lists = (self.plan.joined().iter().enumerate()).map(|(place, field)| {
+            let values = self.parents.unwrap_or_default().iter().filter_map(|row| row.get(place).cloned());
+            Parameter::Many(self.plan.fields()[*field].data_type, values.collect())
+        });
+        lists.collect()
     }
 
     /// A parent has one row at most where they share the whole key: there is nothing to order and nothing to cut.
@@ -359,6 +418,16 @@ impl<'p> Builder<'p> {
         let plan = self.plan;
         let keys = plan.order().iter().filter(|key| !plan.joined().contains(&key.field));
         keys.map(|key| order(plan, key)).collect()
+    }
+
+    /// The same, by `LIMIT BY`.
+    fn limited_parents(self) -> Select<'p> {
+        let plan = self.plan;
+        let mut select = self.fields_of(self.stage());
+        select.order = plan.order().iter().map(|key| order(plan, key)).collect();
+        let by = plan.joined().iter().map(|field| Expr::Column(&plan.fields()[*field].name)).collect();
+        select.limit_by = Some((Limit::Bound(count(i64::from(plan.limit()))), by));
+        select
     }
 
     /// The same, by numbering the rows of each parent.

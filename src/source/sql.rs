@@ -11,6 +11,8 @@ pub(super) const SEARCH_TABLE: &str = "__search";
 /// Which database's SQL is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dialect {
+    /// ClickHouse 24.8 and later.
+    ClickHouse,
     /// PostgreSQL 13 and later.
     Postgres,
     /// SQLite 3.37 and later (strict tables).
@@ -22,6 +24,7 @@ impl Dialect {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ClickHouse => "clickhouse",
             Self::Postgres => "postgres",
             Self::Sqlite => "sqlite",
         }
@@ -58,6 +61,9 @@ pub struct Statement {
     pub parameters: Vec<Parameter>,
     /// Whether a plan for these parameters may be far better than one for any.
     pub planned_anew: bool,
+    /// Whether its rows must be added up in one order each time: a page that is ordered by a sum of doubles goes on where
+    /// it ended only if their last bit is the same.
+    pub steady: bool,
 }
 
 /// `SELECT … FROM … WHERE … GROUP BY … ORDER BY … LIMIT …`.
@@ -71,6 +77,8 @@ pub(super) struct Select<'p> {
     /// How many of the columns, the first ones, make groups.
     pub(super) groups: usize,
     pub(super) order: Vec<Order<'p>>,
+    /// ClickHouse's `LIMIT … BY …`: so many rows of those that agree, the first in the order.
+    pub(super) limit_by: Option<(Limit, Vec<Expr<'p>>)>,
     pub(super) limit: Option<Limit>,
 }
 
@@ -172,6 +180,8 @@ pub(super) enum Expr<'p> {
 pub(super) enum Part<'p> {
     Word(&'static str),
     Expr(Expr<'p>),
+    /// A number that a contract's type has.
+    Number(u8),
 }
 
 impl Default for Expr<'_> {

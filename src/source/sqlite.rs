@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
 
-use super::decode::{Cell, ColumnBuilder, Rows, Unfit};
+use super::decode::{Cell, ColumnBuilder, Rows, Unfit, read_one};
 use super::gate::Gate;
 use super::measure::{sum_of_text, sum_to_text};
 use super::sql::{Dialect, Parameter, SEARCH_TABLE, Statement};
@@ -43,7 +43,7 @@ impl Sqlite {
     /// When the URL cannot be read.
     pub fn open(name: &str, config: &config::Source) -> Result<Self, Error> {
         let options = SqliteConnectOptions::from_str(config.url.expose())
-            .map_err(|source| Error::Url { source_name: name.to_owned(), source })?
+            .map_err(|source| Error::Url { source_name: name.to_owned(), source: source.into() })?
             .read_only(true)
             .create_if_missing(false);
         let pool = SqlitePoolOptions::new()
@@ -71,7 +71,7 @@ impl Source for Sqlite {
     }
 
     fn run(&self, statement: Statement, reading: Reading) -> BatchStream {
-        let mut rows = reading.rows();
+        let mut rows = Rows::of(reading);
         let (name, pool, gate) = (Arc::clone(&self.name), self.pool.clone(), self.gate.clone());
         let timeout = self.statement_timeout;
 
@@ -205,9 +205,9 @@ pub(super) fn statement_error(error: sqlx::Error) -> Error {
         // SQLITE_INTERRUPT: the progress handler said stop.
         sqlx::Error::Database(database) if database.code().as_deref() == Some("9") => Error::Timeout,
         // SQLITE_CANTOPEN.
-        sqlx::Error::Database(database) if database.code().as_deref() == Some("14") => Error::Unavailable(error),
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => Error::Unavailable(error),
-        _ => Error::Statement(error),
+        sqlx::Error::Database(database) if database.code().as_deref() == Some("14") => Error::Unavailable(error.into()),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => Error::Unavailable(error.into()),
+        _ => Error::Statement(error.into()),
     }
 }
 
@@ -226,7 +226,7 @@ fn arguments(parameters: &[Parameter]) -> Result<SqliteArguments, Error> {
             Value::Date(days) => arguments.add(iso_date(*days)),
             Value::Timestamp(micros) => arguments.add(*micros),
         };
-        added.map_err(|source| Error::Statement(sqlx::Error::Encode(source)))?;
+        added.map_err(Error::Statement)?;
     }
     Ok(arguments)
 }
@@ -257,9 +257,14 @@ pub(super) fn iso_date(days: i32) -> String {
 }
 
 fn append(row: &SqliteRow, rows: &mut Rows) -> Result<(), Error> {
-    for (index, ((name, data_type), builder)) in rows.columns.iter().zip(&mut rows.builders).enumerate() {
-        append_cell(row, index, *data_type, builder)
-            .map_err(|Unfit| Error::Value { column: name.clone(), contract: data_type.to_string() })?;
+    let Rows { reading, builders, .. } = rows;
+    for (index, ((_, data_type), builder)) in reading.columns.iter().zip(builders).enumerate() {
+        append_cell(row, index, *data_type, builder).map_err(|Unfit| {
+            reading.unfit(index, |key| {
+                let data_type = reading.columns[key].1;
+                read_one(data_type, |builder| append_cell(row, key, data_type, builder))
+            })
+        })?;
     }
     Ok(())
 }

@@ -526,7 +526,7 @@ fn a_fault_of_the_configuration_names_its_key_and_what_was_expected() {
         (
             "sources: {marts: {url: 'mysql://h/d'}}",
             none,
-            &["accept sources.marts.url: expected a URL that begins with postgres:// or sqlite:"],
+            &["accept sources.marts.url: expected a URL that begins with postgres://, clickhouse:// or sqlite:"],
         ),
         ("sources: {marts: {url: {file: /none/url}}}", none, &["read /none/url: No such file"]),
         ("auth: {hs256: short}", none, &["accept auth.hs256: expected at least 32 bytes"]),

@@ -64,25 +64,34 @@ pub fn alike(one: &Value, other: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn every_example_of_the_language_gives_the_same_answer_in_both_stores() {
-    let (sqlite, postgres) = (Server::over(Backend::Sqlite).await, Server::over(Backend::Postgres).await);
+async fn every_example_of_the_language_gives_the_same_answer_in_every_store() {
+    let sqlite = Server::over(Backend::Sqlite).await;
+    let others = [Server::over(Backend::Postgres).await, Server::over(Backend::ClickHouse).await];
     let examples = examples();
     assert!(examples.len() > 40, "{}", examples.len());
     for example in &examples {
-        let (one, other) = (ask(&sqlite, example).await, ask(&postgres, example).await);
-        assert_eq!((one.status, other.status), (200, 200), "{example:?}\n{}\n{}", one.text(), other.text());
-        let told = |parameter: &str| example.target.contains(parameter);
-        if told("dry_run") || told("explain") {
-            assert_eq!(one.json()["data"]["fingerprint"], other.json()["data"]["fingerprint"], "{example:?}");
-            continue;
-        }
-        assert!(one.text().contains("\"data\":[{") || one.text().contains("\"data\":{"), "no row: {example:?}");
-        if one.body != other.body {
-            let doubles = ["avg", "stddev", "median"].iter().any(|function| told(function))
-                || example.body.as_ref().is_some_and(|body| body.contains("avg"));
-            assert!(doubles && alike(&one.json(), &other.json()), "{example:?}\n{}\n{}", one.text(), other.text());
+        let one = ask(&sqlite, example).await;
+        for other in &others {
+            compare(example, &one, &ask(other, example).await);
         }
     }
     sqlite.stop().await;
-    postgres.stop().await;
+    for other in others {
+        other.stop().await;
+    }
+}
+
+fn compare(example: &Example, one: &Answer, other: &Answer) {
+    assert_eq!((one.status, other.status), (200, 200), "{example:?}\n{}\n{}", one.text(), other.text());
+    let told = |parameter: &str| example.target.contains(parameter);
+    if told("dry_run") || told("explain") {
+        assert_eq!(one.json()["data"]["fingerprint"], other.json()["data"]["fingerprint"], "{example:?}");
+        return;
+    }
+    assert!(one.text().contains("\"data\":[{") || one.text().contains("\"data\":{"), "no row: {example:?}");
+    if one.body != other.body {
+        let doubles = ["avg", "stddev", "median"].iter().any(|function| told(function))
+            || example.body.as_ref().is_some_and(|body| body.contains("avg"));
+        assert!(doubles && alike(&one.json(), &other.json()), "{example:?}\n{}\n{}", one.text(), other.text());
+    }
 }

@@ -27,9 +27,18 @@ async fn related_rows_take_one_statement_a_relation_in_the_embedded_store_too() 
     one_statement_a_relation(Backend::Sqlite).await;
 }
 
+#[tokio::test]
+async fn related_rows_take_one_statement_a_relation_in_clickhouse_too() {
+    one_statement_a_relation(Backend::ClickHouse).await;
+}
+
 async fn one_statement_a_relation(backend: Backend) {
     {
         let server = Server::over(backend).await;
+        // How its relations are stored is asked for once.
+        for dataset in ["company_profile", "price_daily", "signal"] {
+            server.get("internal_scientist", &format!("/v1/datasets/{dataset}/rows?limit=1")).await.rows();
+        }
         for (target, rows, expected) in [
             ("price_daily/rows?limit=100", 100, 1),
             ("price_daily/rows?limit=1&expand=profile", 1, 2),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::programs::{Ran, martello, python, run};
+use crate::programs::{Ran, clickhouse, martello, python, run};
 use crate::support::{Backend, variable};
 
 /// Every type, with the columns of `tests/python/parquet.py`.
@@ -34,6 +34,9 @@ const TABLE: &str = r#"(id bigint PRIMARY KEY, note text COLLATE "C", day date N
   price numeric(9,2) NOT NULL, ratio double precision NOT NULL, small integer NOT NULL, good boolean NOT NULL,
   tags text[] COLLATE "C" NOT NULL, doc jsonb NOT NULL)"#;
 
+const CLICKHOUSE_TABLE: &str = "(id Int64, note Nullable(String), day Date32, seen DateTime64(6, 'UTC'),
+  price Decimal(9, 2), ratio Float64, small Int32, good Bool, tags Array(String), doc String) ENGINE = MergeTree ORDER BY id";
+
 /// A catalog of one dataset, a configuration and the files, over a database schema or a file of its own.
 struct Trial {
     folder: tempfile::TempDir,
@@ -46,7 +49,7 @@ impl Trial {
         let folder = tempfile::tempdir().expect("a folder");
         let relation = match backend {
             Backend::Sqlite => "trial".to_owned(),
-            Backend::Postgres => format!("{name}.trial"),
+            Backend::Postgres | Backend::ClickHouse => format!("{name}.trial"),
         };
         let trial = Self { folder, backend, relation };
         let write = |file: &str, text: &str| std::fs::write(trial.folder.path().join(file), text).expect("written");
@@ -58,7 +61,7 @@ impl Trial {
         );
         let url = match backend {
             Backend::Sqlite => format!("sqlite:{}", trial.path("marts.sqlite")),
-            Backend::Postgres => backend.url(),
+            Backend::Postgres | Backend::ClickHouse => backend.url(),
         };
         let secret = "a secret of the tests, of 32 bytes or more";
         let config = format!(
@@ -67,9 +70,16 @@ impl Trial {
         );
         write("martello.yaml", &config);
         run(python(&["tests/python/parquet.py", &trial.path("")])).well();
-        if backend == Backend::Postgres {
-            trial.sql(&format!("CREATE SCHEMA {name}"));
-            trial.sql(&format!("CREATE TABLE {} {TABLE}", trial.relation));
+        match backend {
+            Backend::Sqlite => {}
+            Backend::Postgres => {
+                trial.sql(&format!("CREATE SCHEMA {name}"));
+                trial.sql(&format!("CREATE TABLE {} {TABLE}", trial.relation));
+            }
+            Backend::ClickHouse => {
+                trial.sql(&format!("CREATE DATABASE {name}"));
+                trial.sql(&format!("CREATE TABLE {} {CLICKHOUSE_TABLE}", trial.relation));
+            }
         }
         trial
     }
@@ -82,6 +92,9 @@ impl Trial {
     fn sql(&self, statement: &str) -> String {
         let command = match self.backend {
             Backend::Postgres => psql(statement),
+            Backend::ClickHouse => clickhouse(&format!(
+                "{statement} FORMAT CustomSeparated SETTINGS format_custom_field_delimiter='|', format_custom_escaping_rule='Raw'"
+            )),
             Backend::Sqlite => {
                 let script = "import sqlite3, sys; [print(*row, sep='|') for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2])]";
                 python(&["-c", script, &self.path("marts.sqlite"), statement])
@@ -160,7 +173,7 @@ async fn what_was_loaded_is_served_digit_for_digit_from_every_source() {
         answers.push(server.get("any", "/v1/datasets/trial/rows?limit=1000").await.text());
         server.stop().await;
     }
-    assert!(answers[0] == answers[1], "{}\n{}", answers[0], answers[1]);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{}", answers.join("\n"));
 }
 
 #[test]
@@ -172,6 +185,7 @@ fn a_file_that_does_not_fit_changes_nothing_and_is_told_why() {
         let twice: &[&str] = match backend {
             Backend::Sqlite => &["load trial", "UNIQUE constraint failed: trial.id"],
             Backend::Postgres => &["load trial", "line 18000", "Key (id)=(5) already exists"],
+            Backend::ClickHouse => &["load trial", "keep one row a key: two have (5)"],
         };
         let cases: [(&str, &[&str]); 12] = [
             ("missing", &["missing.parquet", "find column price (decimal(9,2))", "the file has id, note, day"]),

@@ -8,7 +8,7 @@ use martello::catalog::Catalog;
 use martello::plan::{self, Plan, Value};
 use martello::query::{Count, CursorKey, Query};
 use martello::rest::question;
-use martello::source::{Dialect, Parameter, Statement, counting, statement};
+use martello::source::{Dialect, Parameter, Shape, Statement, counting, statement};
 use proptest::prelude::*;
 
 use crate::support::repository;
@@ -39,7 +39,10 @@ fn golden_plans_are_as_they_were_read() {
         let (about, role, target) = (read("about.txt"), read("role.txt"), read("question.txt"));
         let query = question(&target).expect("a question");
         let shown = match planned(&house.catalog, &principal(&house, &role), &query) {
-            Ok(plan) => format!("{plan}\n{}\n{}", sql(&plan, Dialect::Postgres), sql(&plan, Dialect::Sqlite)),
+            Ok(plan) => {
+                let [postgres, clickhouse, sqlite] = DIALECTS.map(|dialect| sql(&plan, dialect));
+                format!("{plan}\n{postgres}\n{clickhouse}\n{sqlite}")
+            }
             Err(error) => format!("{error:?}\n"),
         };
         let mut settings = insta::Settings::clone_current();
@@ -50,15 +53,18 @@ fn golden_plans_are_as_they_were_read() {
     }
 }
 
+const DIALECTS: [Dialect; 3] = [Dialect::Postgres, Dialect::ClickHouse, Dialect::Sqlite];
+
 fn sql(plan: &Plan, dialect: Dialect) -> String {
-    let mut text = format!("{dialect:?}:\n{}", shown(&statement(plan, dialect, None)));
+    let shape = &Shape::plain(dialect);
+    let mut text = format!("{dialect:?}:\n{}", shown(&statement(plan, shape, None)));
     if plan.count() == Count::Exact {
-        text.push_str(&format!("{dialect:?}, counted:\n{}", shown(&counting(plan, dialect))));
+        text.push_str(&format!("{dialect:?}, counted:\n{}", shown(&counting(plan, shape))));
     }
     for related in plan.related() {
         // Rows that share one value with their parent, as all of the demo's do.
         let parents = [vec![Value::String("AAPL".into())], vec![Value::String("IBM".into())]];
-        let statement = statement(&related.plan, dialect, Some(&parents));
+        let statement = statement(&related.plan, shape, Some(&parents));
         text.push_str(&format!("{dialect:?}, {}:\n{}", related.name, shown(&statement)));
     }
     text
@@ -104,8 +110,8 @@ proptest! {
                     let escaped: String = written.bytes().map(|byte| format!("%{byte:02X}")).collect();
                     let target = format!("/v1/datasets/{}/rows?{}.{}={escaped}&limit=77777", dataset.name, column.name, operator.as_str());
                     let plan = planned(&house.catalog, &principal, &question(&target).expect("a question")).expect("a plan");
-                    for dialect in [Dialect::Postgres, Dialect::Sqlite] {
-                        let statement = statement(&plan, dialect, None);
+                    for dialect in DIALECTS {
+                        let statement = statement(&plan, &Shape::plain(dialect), None);
                         let digits: String = written.chars().filter(char::is_ascii_digit).collect();
                         prop_assert!(!statement.text.contains(&written), "{}", statement.text);
                         prop_assert!(digits.len() < 4 || !statement.text.contains(&digits), "{}", statement.text);
@@ -130,7 +136,7 @@ fn what_only_its_words_can_plan_is_planned_anew() {
     ] {
         let query = question(&format!("/v1/datasets/{target}")).expect("a question");
         let plan = planned(&house.catalog, &principal(&house, "client_pro"), &query).expect("a plan");
-        assert_eq!(statement(&plan, Dialect::Postgres, None).planned_anew, anew, "{target}");
+        assert_eq!(statement(&plan, &Shape::plain(Dialect::Postgres), None).planned_anew, anew, "{target}");
     }
 }
 

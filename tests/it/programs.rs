@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{repository, variable};
+use crate::support::{Backend, repository, variable};
 
 /// The built binary, started in the repository, with no setting from the caller's environment.
 pub fn martello(arguments: &[&str]) -> Command {
@@ -22,6 +22,19 @@ pub fn python(arguments: &[&str]) -> Command {
     // The scripts' folder is the repository's: nothing is left in it.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+/// A statement in the ClickHouse of the tests, as a user who may do everything.
+pub fn clickhouse(statement: &str) -> Command {
+    let url = Backend::ClickHouse.url().replacen("clickhouse:", "http:", 1);
+    let (server, database) = url.rsplit_once('/').expect("a database");
+    let script = "import sys, urllib.request, urllib.error
+url, statement = sys.argv[1:]
+try:
+    sys.stdout.write(urllib.request.urlopen(url, statement.encode()).read().decode())
+except urllib.error.HTTPError as refusal:
+    sys.exit(refusal.read().decode())";
+    python(&["-c", script, &format!("{}/?database={database}", server.replacen("default@", "", 1)), statement])
 }
 
 /// Node, in the repository.

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::load::psql;
-use crate::programs::{python, run};
+use crate::programs::{clickhouse, python, run};
 use crate::support::{Backend, Server, config};
 
 /// Two searchable columns, one of them in the key, and one that is not searched.
@@ -68,6 +68,13 @@ impl Notes {
                 let columns = r#"id bigint, code text COLLATE "C", title text COLLATE "C", remark text COLLATE "C""#;
                 run(psql(&format!("CREATE SCHEMA {name}"))).well();
                 run(psql(&format!("CREATE TABLE {name}.notes ({columns}, PRIMARY KEY (id, code))"))).well();
+                format!("{name}.notes")
+            }
+            Backend::ClickHouse => {
+                let columns = "id Int64, code String, title Nullable(String), remark Nullable(String)";
+                run(clickhouse(&format!("CREATE DATABASE {name}"))).well();
+                let engine = "ENGINE = MergeTree ORDER BY (id, code)";
+                run(clickhouse(&format!("CREATE TABLE {name}.notes ({columns}) {engine}"))).well();
                 format!("{name}.notes")
             }
         };

@@ -18,16 +18,18 @@ pub const SECRET: &str = "a secret of the tests, of 32 bytes or more";
 pub enum Backend {
     Sqlite,
     Postgres,
+    ClickHouse,
 }
 
 impl Backend {
-    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::ClickHouse];
 
     /// The URL of the database that `scripts/test` has filled.
     pub fn url(self) -> String {
         variable(match self {
             Self::Sqlite => "MARTELLO_TEST_SQLITE",
             Self::Postgres => "MARTELLO_TEST_POSTGRES",
+            Self::ClickHouse => "MARTELLO_TEST_CLICKHOUSE",
         })
     }
 }

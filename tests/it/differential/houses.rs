@@ -1,4 +1,4 @@
-//! The same rows in two databases, and a server over each.
+//! The same rows in three databases, and a server over each.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,17 +18,18 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::value::{Cell, Value};
 use super::world::World;
+use crate::programs;
 use crate::support::{Answer, Backend, SECRET, Server, repository};
 
 /// The role of `tests/catalog/access.yaml`.
 const ROLE: &str = "reader";
-/// The source of datasets that only Postgres can hold.
+/// The source of datasets that SQLite cannot hold.
 const WIDE: &str = "wide";
 
-/// Two servers over equal rows: the marts of one are in SQLite, those of the other in Postgres.
+/// Three servers over equal rows: the marts of one are in SQLite, those of the others in Postgres and ClickHouse.
 pub struct Houses {
     pub world: World,
-    servers: [Server; 2],
+    servers: [Server; 3],
     database: String,
     _folder: tempfile::TempDir,
 }
@@ -45,36 +46,46 @@ impl Houses {
         let postgres =
             format!("postgres://postgres@{}:{}/{database}", administrator.get_host(), administrator.get_port());
         let sqlite = format!("sqlite:{}", folder.path().join("marts.sqlite").display());
+        clickhouse(format!("CREATE DATABASE {database}")).await;
+        let marts = Backend::ClickHouse.url();
+        let clickhouse_url = format!("{}/{database}", marts.rsplit_once('/').expect("a database").0);
         let mut connection = PgConnection::connect(&postgres).await.expect("a connection");
         for dataset in world.catalog.iter() {
             connection.execute(AssertSqlSafe(table(dataset))).await.expect("a table");
             load(&world, dataset, &postgres).await;
+            clickhouse(clickhouse_table(dataset, &database)).await;
+            load(&world, dataset, &clickhouse_url).await;
             if dataset.source.as_str() != WIDE {
                 load(&world, dataset, &sqlite).await;
             }
         }
         connection.close().await.expect("a farewell");
-        let config = |marts: &str| {
+        let config = |marts: &str, wide: &str| {
             let mut config = Config { catalog: repository().join("tests/catalog"), ..Config::default() };
             config.http.listen = "127.0.0.1:0".parse().expect("an address");
             config.admin.listen = config.http.listen;
             config.sources.insert("marts".into(), config::Source::at(marts));
-            config.sources.insert(WIDE.into(), config::Source::at(postgres.as_str()));
+            config.sources.insert(WIDE.into(), config::Source::at(wide));
             config.auth.hs256 = Some(Secret::from(SECRET.to_owned()));
             config.paging.cursor_key = Some(Secret::from(SECRET.to_owned()));
             // A count has all the time that a machine with much to do may need.
             config.paging.count_budget = Duration::from_secs(30);
             config
         };
-        let servers = [Server::start(config(&sqlite)).await, Server::start(config(&postgres)).await];
+        let servers = [
+            Server::start(config(&sqlite, &postgres)).await,
+            Server::start(config(&postgres, &postgres)).await,
+            Server::start(config(&clickhouse_url, &clickhouse_url)).await,
+        ];
         Self { world, servers, database, _folder: folder }
     }
 
-    /// Asks both; a question with a body is posted.
-    pub async fn ask(&self, target: &str, body: Option<&str>) -> [(Backend, Answer); 2] {
-        let [sqlite, postgres] = &self.servers;
-        let (sqlite, postgres) = tokio::join!(ask(sqlite, target, body), ask(postgres, target, body));
-        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres)]
+    /// Asks all; a question with a body is posted.
+    pub async fn ask(&self, target: &str, body: Option<&str>) -> [(Backend, Answer); 3] {
+        let [sqlite, postgres, clickhouse] = &self.servers;
+        let (sqlite, postgres, clickhouse) =
+            tokio::join!(ask(sqlite, target, body), ask(postgres, target, body), ask(clickhouse, target, body));
+        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres), (Backend::ClickHouse, clickhouse)]
     }
 
     /// Each server's URL, and a token for it.
@@ -98,7 +109,12 @@ impl Houses {
             server.stop().await;
         }
         administer(&format!("DROP DATABASE {} WITH (FORCE)", self.database)).await;
+        clickhouse(format!("DROP DATABASE {}", self.database)).await;
     }
+}
+
+async fn clickhouse(statement: String) {
+    programs::ran(programs::clickhouse(&statement)).await.well();
 }
 
 async fn ask(server: &Server, target: &str, body: Option<&str>) -> Answer {
@@ -147,6 +163,32 @@ fn table(dataset: &Dataset) -> String {
     let key: Vec<String> =
         dataset.primary_key.iter().map(|index| format!("\"{}\"", dataset.columns[*index].name)).collect();
     write!(text, "PRIMARY KEY ({}))", key.join(", ")).expect("a text");
+    text
+}
+
+/// The same for ClickHouse. Types that hold the contract's in other ways are for `tests/it/clickhouse.rs`.
+fn clickhouse_table(dataset: &Dataset, database: &str) -> String {
+    let mut text = format!("CREATE TABLE {database}.{} (", dataset.relation);
+    for column in &dataset.columns {
+        let kind = match column.data_type {
+            Type::Bool => "Bool".to_owned(),
+            Type::Int32 => "Int32".to_owned(),
+            Type::Int64 => "Int64".to_owned(),
+            Type::Float64 => "Float64".to_owned(),
+            Type::Decimal { precision, scale } => format!("Decimal({precision}, {scale})"),
+            Type::String | Type::Json => "String".to_owned(),
+            Type::Date => "Date32".to_owned(),
+            Type::Timestamp => "DateTime64(6, 'UTC')".to_owned(),
+            Type::StringList => "Array(Nullable(String))".to_owned(),
+        };
+        let nullable = column.nullable && column.data_type != Type::StringList;
+        let kind = if nullable { format!("Nullable({kind})") } else { kind };
+        write!(text, "\"{}\" {kind}, ", column.name).expect("a text");
+    }
+    let key: Vec<String> =
+        dataset.primary_key.iter().map(|index| format!("\"{}\"", dataset.columns[*index].name)).collect();
+    text.truncate(text.len() - 2);
+    write!(text, ") ENGINE = MergeTree ORDER BY ({})", key.join(", ")).expect("a text");
     text
 }
 

@@ -1,4 +1,4 @@
-//! Thousands of random questions, each answered three times: by SQLite, by Postgres, and by brute force over the rows in
+//! Thousands of random questions, each answered four times: by SQLite, Postgres and ClickHouse, and by brute force over the rows in
 //! memory. All three must agree, to the byte where nothing is computed in floating point.
 
 mod dice;
@@ -87,9 +87,11 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
         };
         let cursor = each(&answers, |answer| verdict::page(&expected, answer)).map_err(failed)?;
         if !is_near(dataset, &question.query) {
-            let [(_, sqlite), (_, postgres)] = &answers;
-            let same = verdict::same(&sqlite.text(), &postgres.text());
-            same.map_err(|error| failed(format!("SQLite and Postgres differ: {error}")))?;
+            let [(_, first), others @ ..] = &answers;
+            for (backend, other) in others {
+                let same = verdict::same(&first.text(), &other.text());
+                same.map_err(|error| failed(format!("SQLite and {backend:?} differ: {error}")))?;
+            }
         }
         let Some(cursor) = cursor else { return Ok(rows.len()) };
         question.query.page.cursor = Some(Cursor(cursor));
@@ -101,12 +103,10 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
     Ok(from)
 }
 
-/// What both answers are found to be, or whose is wrong and why.
-fn each<T>(answers: &[(Backend, Answer); 2], check: impl Fn(&Answer) -> Result<T, String>) -> Result<T, String> {
-    let mut found =
-        answers.iter().map(|(backend, answer)| check(answer).map_err(|error| format!("{backend:?}: {error}")));
-    let (sqlite, postgres) = (found.next().expect("two"), found.next().expect("two"));
-    sqlite.and(postgres)
+/// What all answers are found to be, or whose is wrong and why.
+fn each<T>(answers: &[(Backend, Answer); 3], check: impl Fn(&Answer) -> Result<T, String>) -> Result<T, String> {
+    let found = answers.iter().map(|(backend, answer)| check(answer).map_err(|error| format!("{backend:?}: {error}")));
+    found.reduce(Result::and).expect("some")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,141 +1,19 @@
-//! Groups and measures as SQL: what Postgres has functions for, and what SQLite is taught with windows and integers.
+//! Groups and measures of SQLite, which is taught what it has no functions for with windows and integers.
 
 use jiff::tz::TimeZone;
 
+use super::{column, sortable, time_order};
 use crate::catalog::{ColumnIndex, Direction, Function, Type};
 use crate::plan::{Output, Plan, Value};
 use crate::query::Bucket;
-
-use super::condition::sortable;
-use super::sql::{Dialect, Expr, From, Order, Parameter, Part, Select};
+use crate::source::sql::{Expr, From, Order, Parameter, Part, Select};
 
 /// Up to here SQLite knows when zones change their offset; later instants keep the last one.
 const ZONE_YEARS_END: i16 = 2200;
 
-/// One row for each group: the plan's fields by their names.
-pub(super) fn grouped<'p>(
-    plan: &'p Plan,
-    dialect: Dialect,
-    from: From<'p>,
-    filter: Expr<'p>,
-    columns: &[ColumnIndex],
-) -> Select<'p> {
-    let groups = plan.fields().iter().filter(|field| field.groups()).count();
-    match dialect {
-        Dialect::Postgres => {
-            let named = plan.fields().iter().map(|field| {
-                let value = match field.output {
-                    Output::Column(index) => column(plan, index),
-                    Output::Bucket(index, bucket) => postgres_bucket(plan, index, bucket),
-                    Output::Measure(function, of) => postgres_measure(plan, function, of),
-                };
-                Expr::Named(Box::new(value), &field.name)
-            });
-            Select { columns: named.collect(), from, filter, groups, ..Select::default() }
-        }
-        Dialect::Sqlite => sqlite_grouped(plan, from, filter, columns, groups),
-    }
-}
-
-fn column(plan: &Plan, index: ColumnIndex) -> Expr<'_> {
-    Expr::Column(&plan.column(index).name)
-}
-
-/// What makes a row first or last in its group: time, then the key.
-pub(super) fn by_time(plan: &Plan) -> Vec<ColumnIndex> {
-    let dataset = plan.dataset();
-    let keys = dataset.primary_key.iter().copied().filter(|key| Some(*key) != dataset.time);
-    dataset.time.into_iter().chain(keys).collect()
-}
-
-fn time_order(plan: &Plan, direction: Direction) -> Vec<Order<'_>> {
-    let keys = by_time(plan).into_iter();
-    keys.map(|index| Order {
-        by: sortable(column(plan, index), plan.column(index).data_type),
-        direction,
-        nulls_first: None,
-    })
-    .collect()
-}
-
-fn postgres_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
-    let value = column(plan, index);
-    let local = match plan.column(index).data_type {
-        Type::Date if bucket == Bucket::Day => return value,
-        Type::Date => Expr::between("", value, "::timestamp"),
-        _ => {
-            let zone = plan.zone().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned();
-            let zone = Part::Expr(Expr::Bind(Parameter::One(Type::String, Value::String(zone))));
-            let local = [Part::Expr(value.clone()), Part::Word(" AT TIME ZONE "), zone];
-            if plan.zone().is_none() {
-                return Expr::between(trunc(bucket), Expr::Words(local.into()), ")::date");
-            }
-            // UTC does not leave the calendar; clocks of other zones do, by some hours at its ends. Null would be passed
-            // over by least and greatest.
-            let mut parts =
-                vec![Part::Word("CASE WHEN "), Part::Expr(value), Part::Word(" IS NOT NULL THEN least(greatest(")];
-            parts.extend(local);
-            parts.push(Part::Word(", timestamp '0001-01-01'), timestamp '9999-12-31') END"));
-            Expr::Words(parts)
-        }
-    };
-    Expr::between(trunc(bucket), local, ")::date")
-}
-
-fn trunc(bucket: Bucket) -> &'static str {
-    match bucket {
-        Bucket::Day => "date_trunc('day', ",
-        Bucket::Week => "date_trunc('week', ",
-        Bucket::Month => "date_trunc('month', ",
-        Bucket::Quarter => "date_trunc('quarter', ",
-        Bucket::Year => "date_trunc('year', ",
-    }
-}
-
-fn postgres_measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
-    let Some(index) = of else { return Expr::word("count(*)") };
-    let data_type = plan.column(index).data_type;
-    let value = column(plan, index);
-    let double = || Expr::between("", column(plan, index), "::double precision");
-    match (function, data_type) {
-        (Function::Count, _) => Expr::between("count(", value, ")"),
-        (Function::CountDistinct, _) => Expr::between("count(DISTINCT ", value, ")"),
-        (Function::Sum, Type::Float64) => Expr::between("sum(", double(), ")"),
-        (Function::Sum, _) => Expr::between("sum(", value, ")::numeric"),
-        (Function::Avg, Type::Float64) => Expr::between("avg(", double(), ")"),
-        (Function::Avg, _) => Expr::between("avg(", value, ")::double precision"),
-        // Booleans have no min and max.
-        (Function::Min, Type::Bool) => Expr::between("bool_and(", value, ")"),
-        (Function::Max, Type::Bool) => Expr::between("bool_or(", value, ")"),
-        (Function::Min, _) => Expr::between("min(", sortable(value, data_type), ")"),
-        (Function::Max, _) => Expr::between("max(", sortable(value, data_type), ")"),
-        (Function::First, _) => ends(plan, value, Direction::Ascending),
-        (Function::Last, _) => ends(plan, value, Direction::Descending),
-        (Function::Stddev, Type::Float64) => Expr::between("stddev_samp(", double(), ")"),
-        (Function::Stddev, _) => Expr::between("stddev_samp(", value, ")::double precision"),
-        (Function::Median, _) => Expr::between("percentile_cont(0.5) WITHIN GROUP (ORDER BY ", double(), ")"),
-    }
-}
-
-/// `(array_agg(value ORDER BY …))[1]`.
-fn ends<'p>(plan: &'p Plan, value: Expr<'p>, direction: Direction) -> Expr<'p> {
-    let mut parts = vec![Part::Word("(array_agg("), Part::Expr(value), Part::Word(" ORDER BY ")];
-    for (place, key) in time_order(plan, direction).into_iter().enumerate() {
-        if place > 0 {
-            parts.push(Part::Word(", "));
-        }
-        parts.push(Part::Expr(key.by));
-        if direction == Direction::Descending {
-            parts.push(Part::Word(" DESC"));
-        }
-    }
-    parts.push(Part::Word("))[1]"));
-    Expr::Words(parts)
-}
-
 /// SQLite has no exact sum beyond 64 bits, and none of first, last, stddev and median: windows in an inner select number
 /// the rows, and the measures read the numbers.
-fn sqlite_grouped<'p>(
+pub(super) fn grouped<'p>(
     plan: &'p Plan,
     mut from: From<'p>,
     mut filter: Expr<'p>,
@@ -159,7 +37,7 @@ fn sqlite_grouped<'p>(
         let mut inner: Vec<Expr<'p>> = read().collect();
         for (place, field) in fields.iter().enumerate() {
             if let Output::Bucket(index, bucket) = field.output {
-                inner.push(Expr::NamedInner(Box::new(sqlite_bucket(plan, index, bucket)), "_group", place));
+                inner.push(Expr::NamedInner(Box::new(interval(plan, index, bucket)), "_group", place));
             }
         }
         from = From::Select(Box::new(Select { columns: inner, from, filter, ..Select::default() }), "dated");
@@ -168,7 +46,7 @@ fn sqlite_grouped<'p>(
     let group = |place: usize| match fields[place].output {
         Output::Column(index) => column(plan, index),
         Output::Bucket(..) if numbered => Expr::Inner("_group", place),
-        Output::Bucket(index, bucket) => sqlite_bucket(plan, index, bucket),
+        Output::Bucket(index, bucket) => interval(plan, index, bucket),
         Output::Measure(..) => Expr::default(),
     };
     if numbered {
@@ -205,7 +83,7 @@ fn sqlite_grouped<'p>(
     }
     let named = fields.iter().enumerate().map(|(place, field)| {
         let value = match field.output {
-            Output::Measure(function, of) => sqlite_measure(plan, place, function, of),
+            Output::Measure(function, of) => measure(plan, place, function, of),
             _ => group(place),
         };
         Expr::Named(Box::new(value), &field.name)
@@ -223,7 +101,7 @@ fn sqlite_grouped<'p>(
     Select { columns: rooted, from: From::Select(Box::new(select), "varied"), ..Select::default() }
 }
 
-fn sqlite_measure(plan: &Plan, place: usize, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
+fn measure(plan: &Plan, place: usize, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
     let Some(index) = of else { return Expr::word("count(*)") };
     let data_type = plan.column(index).data_type;
     let value = || column(plan, index);
@@ -297,18 +175,19 @@ fn exact_sum(value: Expr<'_>) -> Expr<'_> {
 }
 
 const MILLIARD: i128 = 1_000_000_000;
+
 /// What the milliards of a sum are shifted by.
 const SHIFT: i128 = 5_000_000_000_000_000_000;
 
 /// The text that SQLite makes of a sum, so that the two compare as numbers do. What no sum reaches is cut to what stands
 /// behind all of them.
-pub(super) fn sum_to_text(sum: i128) -> String {
+pub(in crate::source) fn sum_to_text(sum: i128) -> String {
     let milliards = (sum.div_euclid(MILLIARD) + SHIFT).clamp(0, 2 * SHIFT);
     format!("{milliards:020}{:09}", sum.rem_euclid(MILLIARD))
 }
 
 /// The inverse of [`sum_to_text`].
-pub(super) fn sum_of_text(text: &str) -> Option<i128> {
+pub(in crate::source) fn sum_of_text(text: &str) -> Option<i128> {
     let (milliards, rest) = text.split_at_checked(20)?;
     Some((milliards.parse::<i128>().ok()? - SHIFT) * MILLIARD + rest.parse::<i128>().ok()?)
 }
@@ -342,7 +221,7 @@ fn divisor(scale: u8) -> &'static str {
     DIVISORS.get(usize::from(scale)).copied().unwrap_or_default()
 }
 
-fn sqlite_bucket(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
+fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
     let value = column(plan, index);
     let day = match plan.column(index).data_type {
         Type::Date => value,

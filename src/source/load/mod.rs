@@ -1,5 +1,7 @@
 //! Fills a relation from record batches, all or nothing. Only SQLite may create it: elsewhere tables come by migration.
 
+mod clickhouse;
+
 use std::fmt::Write as _;
 use std::str::FromStr as _;
 
@@ -11,7 +13,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor as _};
 
 use super::sql::SEARCH_TABLE;
-use super::{canonical_json, sqlite};
+use super::{Cause, canonical_json, scheme, sqlite};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
 
@@ -34,7 +36,7 @@ pub enum Mode {
 pub enum LoadError {
     /// The database refused, or cannot be reached.
     #[error("{0}")]
-    Database(&'static str, #[source] sqlx::Error),
+    Database(&'static str, #[source] Cause),
     /// Postgres refused a row.
     #[error("copy the rows: {place}")]
     Row {
@@ -42,7 +44,7 @@ pub enum LoadError {
         place: String,
         /// Why.
         #[source]
-        source: sqlx::Error,
+        source: Cause,
     },
     /// The source cannot store the type exactly.
     #[error(
@@ -54,6 +56,12 @@ pub enum LoadError {
         column: String,
         /// The contract's type.
         contract: String,
+    },
+    /// Two rows have the same key.
+    #[error("keep one row a key: two have {key}")]
+    Duplicate {
+        /// The key, in the database's words.
+        key: String,
     },
     /// The table of words would take the place of somebody's own.
     #[error("make the table of words {table}: another table has that name")]
@@ -101,10 +109,10 @@ impl<'c> Loader<'c> {
         E: std::error::Error + Send + Sync + 'static,
     {
         let batches = batches.map(|batch| batch.map_err(|error| LoadError::Rows(Box::new(error))));
-        if self.config.url.expose().starts_with("sqlite:") {
-            self.load_sqlite(dataset, mode, batches, loaded).await
-        } else {
-            self.load_postgres(dataset, mode, batches, loaded).await
+        match scheme(self.config) {
+            "clickhouse" => clickhouse::load(self.config, dataset, mode, batches, loaded).await,
+            "sqlite" => self.load_sqlite(dataset, mode, batches, loaded).await,
+            _ => self.load_postgres(dataset, mode, batches, loaded).await,
         }
     }
 
@@ -115,7 +123,7 @@ impl<'c> Loader<'c> {
         batches: impl Iterator<Item = Result<RecordBatch, LoadError>>,
         mut loaded: impl FnMut(u64),
     ) -> Result<u64, LoadError> {
-        let failed = |what| move |error| LoadError::Database(what, error);
+        let failed = |what| move |error: sqlx::Error| LoadError::Database(what, error.into());
         let options = PgConnectOptions::from_str(self.config.url.expose()).map_err(failed("read the source's URL"))?;
         let mut connection =
             PgConnection::connect_with(&options.application_name("martello load")).await.map_err(failed("connect"))?;
@@ -168,7 +176,7 @@ impl<'c> Loader<'c> {
         batches: impl Iterator<Item = Result<RecordBatch, LoadError>>,
         mut loaded: impl FnMut(u64),
     ) -> Result<u64, LoadError> {
-        let failed = |what| move |error| LoadError::Database(what, error);
+        let failed = |what| move |error: sqlx::Error| LoadError::Database(what, error.into());
         let options = SqliteConnectOptions::from_str(self.config.url.expose())
             .map_err(failed("read the source's URL"))?
             .create_if_missing(true);
@@ -228,8 +236,8 @@ fn refused(error: sqlx::Error) -> LoadError {
     let postgres = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     let place = postgres.and_then(|error| Some([error.r#where()?, error.detail().unwrap_or_default()].join(": ")));
     match place {
-        Some(place) => LoadError::Row { place: place.trim_end_matches([' ', ':']).to_owned(), source: error },
-        None => LoadError::Database("copy the rows", error),
+        Some(place) => LoadError::Row { place: place.trim_end_matches([' ', ':']).to_owned(), source: error.into() },
+        None => LoadError::Database("copy the rows", error.into()),
     }
 }
 

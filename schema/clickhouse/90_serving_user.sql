@@ -1,0 +1,9 @@
+-- Users belong to the server, not to this database, so nothing here makes one. Run this once as an administrator;
+-- `martello` is the user that the source's URL names. Martello sends readonly = 2 with every statement and settings of its
+-- own, which a profile with readonly = 1 would refuse.
+--
+--   CREATE SETTINGS PROFILE martello SETTINGS readonly = 2, max_execution_time = 60 MAX 600, max_memory_usage = 4000000000;
+--   CREATE USER martello IDENTIFIED BY '…' SETTINGS PROFILE martello;
+--   GRANT SELECT ON marts.* TO martello;
+--   -- Each role of the access matrix by itself: its name is the quota key.
+--   CREATE QUOTA martello KEYED BY client_key FOR INTERVAL 1 minute MAX queries = 6000, execution_time = 600 TO martello;
