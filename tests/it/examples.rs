@@ -1,4 +1,4 @@
-//! Every example of docs/query.md is asked of both stores, which give the same answer: the same bytes, but for doubles
+//! Every example of docs/query.md and docs/rest.md is asked of both stores, which give the same answer: the same bytes, but for doubles
 //! that are computed, and for guesses.
 
 use serde_json::Value;
@@ -13,9 +13,9 @@ struct Example {
     body: Option<String>,
 }
 
-/// The requests in the document's `http` blocks: each line that begins with GET, or POST with all that follows.
-fn examples() -> Vec<Example> {
-    let text = std::fs::read_to_string(repository().join("docs/query.md")).expect("the document");
+/// The requests in a document's `http` blocks: each line that begins with GET, or POST with all that follows.
+fn examples(document: &str) -> Vec<Example> {
+    let text = std::fs::read_to_string(repository().join(document)).expect("the document");
     let mut examples = Vec::new();
     for block in text.split("```http\n").skip(1) {
         let block = block.split("```").next().expect("a block");
@@ -67,7 +67,7 @@ pub fn alike(one: &Value, other: &Value) -> bool {
 async fn every_example_of_the_language_gives_the_same_answer_in_every_store() {
     let sqlite = Server::over(Backend::Sqlite).await;
     let others = [Server::over(Backend::Postgres).await, Server::over(Backend::ClickHouse).await];
-    let examples = examples();
+    let examples = examples("docs/query.md");
     assert!(examples.len() > 40, "{}", examples.len());
     for example in &examples {
         let one = ask(&sqlite, example).await;
@@ -93,5 +93,29 @@ fn compare(example: &Example, one: &Answer, other: &Answer) {
         let doubles = ["avg", "stddev", "median"].iter().any(|function| told(function))
             || example.body.as_ref().is_some_and(|body| body.contains("avg"));
         assert!(doubles && alike(&one.json(), &other.json()), "{example:?}\n{}\n{}", one.text(), other.text());
+    }
+}
+
+/// Rows of each format are compared where they are read, in `formats`; here they come, and the text is the same.
+#[tokio::test]
+async fn every_example_of_the_formats_is_answered_in_every_store() {
+    let sqlite = Server::over(Backend::Sqlite).await;
+    let others = [Server::over(Backend::Postgres).await, Server::over(Backend::ClickHouse).await];
+    let examples = examples("docs/rest.md");
+    assert!(examples.len() >= 8, "{}", examples.len());
+    for example in &examples {
+        let one = ask(&sqlite, example).await;
+        for other in &others {
+            let other = ask(other, example).await;
+            assert_eq!((one.status, other.status), (200, 200), "{example:?}\n{}\n{}", one.text(), other.text());
+            assert_eq!(one.header("content-type"), other.header("content-type"), "{example:?}");
+            assert!(one.body.len() > 50, "no row: {example:?}");
+            let binary = ["arrow", "parquet"].iter().any(|format| example.target.contains(format));
+            assert!(binary || one.body == other.body, "{example:?}\n{}\n{}", one.text(), other.text());
+        }
+    }
+    sqlite.stop().await;
+    for other in others {
+        other.stop().await;
     }
 }

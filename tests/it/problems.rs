@@ -227,6 +227,7 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
         ("BREW", &"/v1/datasets".to_owned(), None, problem::METHOD_NOT_ALLOWED),
         ("GET", &rows.to_owned(), Some(("accept", "image/png")), problem::NOT_ACCEPTABLE),
         ("GET", &format!("{rows}?format=png"), None, problem::NOT_ACCEPTABLE),
+        ("GET", &format!("{rows}?format=csv&count=exact"), None, problem::NOT_IN_FORMAT),
         ("POST", &rows.to_owned(), Some(("content-length", "65537")), problem::CONTENT_TOO_LARGE),
         ("GET", &long_target, None, problem::TARGET_TOO_LONG),
         ("GET", &long_path, None, problem::TARGET_TOO_LONG),
@@ -261,6 +262,11 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
         assert_eq!((answer.status, answer.problem().as_str()), (kind.status.as_u16(), kind.slug));
         caused.insert(kind.slug);
     }
+
+    let answer = server.get("client_basic", &format!("{rows}?format=parquet")).await;
+    let kind = problem::FORMAT_NOT_GRANTED;
+    assert_eq!((answer.status, answer.problem().as_str()), (kind.status.as_u16(), kind.slug));
+    caused.insert(kind.slug);
 
     let ours = OURS.iter().map(|kind| kind.slug);
     let all: BTreeSet<&str> = problem::ALL.iter().map(|kind| kind.slug).collect();
@@ -344,7 +350,7 @@ async fn what_is_not_acceptable_hears_what_is_offered() {
     let server = Server::over(Backend::Sqlite).await;
     let rows = "/v1/datasets/price_daily/rows?limit=1";
     let token = server.token("client_pro");
-    for accept in ["text/html", "application/json;q=0", "image/*, text/*", "", "nonsense"] {
+    for accept in ["text/html", "application/json;q=0", "image/*, text/html", "", "nonsense"] {
         let request = server.request(Method::GET, rows).bearer_auth(&token).header("accept", accept);
         let answer = server.send(request).await;
         assert_eq!((answer.status, answer.problem().as_str()), (406, "not-acceptable"), "{accept}");

@@ -6,7 +6,7 @@ import type { components, paths } from "./martello.js";
 declare const process: { argv: string[] };
 const [url, token] = process.argv.slice(2) as [string, string];
 // Other formats have no types: what is asked for here is JSON.
-const client = createClient<paths, "application/json">({ baseUrl: url, headers: { Authorization: `Bearer ${token}` } });
+const client = createClient<paths, "application/json" | "application/problem+json">({ baseUrl: url, headers: { Authorization: `Bearer ${token}` } });
 
 const question = {
   "symbol.in": "AAPL,MSFT",

@@ -89,9 +89,9 @@ impl Houses {
     }
 
     /// Each server's URL, and a token for it.
-    pub fn doors(&self) -> [(Backend, String, String); 2] {
-        let [sqlite, postgres] = &self.servers;
-        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres)]
+    pub fn doors(&self) -> [(Backend, String, String); 3] {
+        let [sqlite, postgres, clickhouse] = &self.servers;
+        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres), (Backend::ClickHouse, clickhouse)]
             .map(|(backend, server)| (backend, server.url.clone(), server.token(ROLE)))
     }
 
