@@ -122,8 +122,8 @@ def copied(database: Postgres, name: str, limit: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def filled_clickhouse(python: Path, folder: Path, rows: dict[str, int]) -> Iterator[Database]:
-    with clickhouse(python, folder) as (url, pid):
+def filled_clickhouse(folder: Path, rows: dict[str, int]) -> Iterator[Database]:
+    with clickhouse(folder) as (url, pid):
         for name, count in rows.items():
             for statement in CLICKHOUSE_TABLE:
                 sql = statement.format(name=name, rows=count, sessions=SESSIONS)
@@ -246,8 +246,6 @@ def main() -> None:
     cli.add_argument("--repeat", type=int, default=5, help="the median of so many is told")
     cli.add_argument("--case", choices=list(CASES), action="append", help="only this case; may be repeated")
     cli.add_argument("--binary", type=Path, default=REPOSITORY / "target/release/martello")
-    engine = REPOSITORY / "target/tools/clickhouse/bin/python"
-    cli.add_argument("--clickhouse-python", type=Path, default=engine, help="for tests/support/clickhouse.py")
     cli = cli.parse_args()
     if not shutil.which("curl"):
         sys.exit("install curl first (Debian: curl)")
@@ -263,7 +261,7 @@ def main() -> None:
         write_catalog(folder / "catalog")
         databases = {
             "postgres": lambda: filled_postgres(folder / "postgres", rows),
-            "clickhouse": lambda: filled_clickhouse(cli.clickhouse_python, folder / "clickhouse", rows),
+            "clickhouse": lambda: filled_clickhouse(folder / "clickhouse", rows),
         }
         for source, filled in databases.items():
             mine = [name for name in names if CASES[name].source == source]

@@ -84,14 +84,14 @@ def postgres(folder: Path) -> Iterator[Postgres]:
 
 
 @contextlib.contextmanager
-def clickhouse(python: Path, folder: Path) -> Iterator[tuple[str, int]]:
+def clickhouse(folder: Path) -> Iterator[tuple[str, int]]:
     """The engine that the tests have; yields its URL and pid."""
-    command = [python, REPOSITORY / "tests/support/clickhouse.py", "--port", "0", "--path", folder]
+    command = [sys.executable, REPOSITORY / "tests/support/clickhouse.py", "--port", "0", "--path", folder]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         first = server.stdout.readline().split()
         if not first:
-            sys.exit(f"ClickHouse did not start: {python} needs what tests/support/clickhouse.py names")
+            sys.exit(f"ClickHouse did not start: {sys.executable} needs tests/support/requirements.txt")
         yield first[-1], server.pid
     finally:
         server.terminate()

@@ -1,13 +1,15 @@
-//! NaN and infinities are null in every media type, as JSON has to have it: also where Arrow could hold them.
+//! What Arrow could hold and is not sent. NaN and infinities are null in every media type, as JSON has to have it. The mark
+//! by which our own encoders know JSON stays inside: a marked text is no text to readers in Python, and none of their
+//! functions for texts takes it.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array as _, ArrayRef, Float64Array, ListArray, StructArray};
-use arrow_schema::{ArrowError, DataType, Field};
+use arrow_schema::{ArrowError, DataType, Field, Metadata};
 
-/// The field with room for the nulls that floats may become, inside related rows too.
+/// The field with room for the nulls that floats may become, and without marks, inside related rows too.
 pub(super) fn roomy(field: &Field) -> Field {
     match field.data_type() {
         DataType::Float64 => field.clone().with_nullable(true),
@@ -16,6 +18,7 @@ pub(super) fn roomy(field: &Field) -> Field {
             field.clone().with_data_type(DataType::Struct(fields))
         }
         DataType::List(item) => field.clone().with_data_type(DataType::List(Arc::new(roomy(item)))),
+        DataType::Utf8 => field.clone().with_metadata(Metadata::default()),
         _ => field.clone(),
     }
 }

@@ -11,6 +11,7 @@ mod differential;
 mod examples;
 mod faults;
 mod formats;
+mod frames;
 mod hostile;
 mod language;
 mod load;

@@ -91,6 +91,13 @@ impl Houses {
         [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres), (Backend::ClickHouse, clickhouse)]
     }
 
+    /// Each server's URL, and a token for it.
+    pub fn doors(&self) -> [(Backend, String, String); 3] {
+        let [sqlite, postgres, clickhouse] = &self.servers;
+        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres), (Backend::ClickHouse, clickhouse)]
+            .map(|(backend, server)| (backend, server.url.clone(), server.token(ROLE)))
+    }
+
     /// Changes rows of Postgres, so that it has what no row of both has.
     pub async fn change_postgres(&self, statement: &str) {
         let mut connection =
