@@ -26,15 +26,7 @@ pub fn python(arguments: &[&str]) -> Command {
 
 /// A statement in the ClickHouse of the tests, as a user who may do everything.
 pub fn clickhouse(statement: &str) -> Command {
-    let url = Backend::ClickHouse.url().replacen("clickhouse:", "http:", 1);
-    let (server, database) = url.rsplit_once('/').expect("a database");
-    let script = "import sys, urllib.request, urllib.error
-url, statement = sys.argv[1:]
-try:
-    sys.stdout.write(urllib.request.urlopen(url, statement.encode()).read().decode())
-except urllib.error.HTTPError as refusal:
-    sys.exit(refusal.read().decode())";
-    python(&["-c", script, &format!("{}/?database={database}", server.replacen("default@", "", 1)), statement])
+    python(&["tests/support/apply.py", &Backend::ClickHouse.url(), "--query", statement])
 }
 
 /// Node, in the repository.
