@@ -82,12 +82,6 @@ impl MediaType {
         }
     }
 
-    /// Whether values are written as text, and so in a form that a client may choose.
-    #[must_use]
-    pub fn is_text(self) -> bool {
-        matches!(self, Self::Json | Self::Ndjson | Self::Csv)
-    }
-
     /// The media type of that short name or full name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

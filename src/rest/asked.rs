@@ -14,10 +14,10 @@ use super::tree::{Names, field_of};
 pub(super) struct Asked {
     pub(super) query: Query,
     pub(super) format: Option<String>,
-    pub(super) numbers: Option<Numbers>,
-    pub(super) shape: Option<Shape>,
+    pub(super) numbers: Numbers,
+    pub(super) shape: Shape,
     /// Whether texts are to be kept from being taken for formulas.
-    pub(super) guarded: Option<bool>,
+    pub(super) guarded: bool,
     pub(super) act: Act,
 }
 
@@ -25,7 +25,8 @@ impl Asked {
     /// The question that says nothing but what it is about.
     pub(super) fn about(dataset: &str) -> Self {
         let query = Query { dataset: dataset.to_owned(), ..Query::default() };
-        Self { query, format: None, numbers: None, shape: None, guarded: None, act: Act::default() }
+        let (numbers, shape) = (Numbers::default(), Shape::default());
+        Self { query, format: None, numbers, shape, guarded: false, act: Act::default() }
     }
 }
 

@@ -100,9 +100,9 @@ fn read(dataset: &str, parameters: Vec<(String, String)>, of: Of) -> Result<Aske
             ("search", _) => query.search = Some(value),
             ("tz", _) => query.tz = Some(value),
             ("format", _) => asked.format = Some(value),
-            ("numbers", _) => asked.numbers = Some(read_numbers(&value)?),
-            ("shape", _) => asked.shape = Some(one_of("shape", &value, &SHAPES)?),
-            ("guard", _) => asked.guarded = Some(one_of("guard", &value, &GUARDS)?),
+            ("numbers", _) => asked.numbers = read_numbers(&value)?,
+            ("shape", _) => asked.shape = one_of("shape", &value, &SHAPES)?,
+            ("guard", _) => asked.guarded = one_of("guard", &value, &GUARDS)?,
             ("dry_run", _) => flags.dry_run = one_of("dry_run", &value, &[("true", true), ("false", false)])?,
             ("group_by" | "measures" | "having" | "resample", Of::Rows) | ("select" | "expand", Of::Groups) => {
                 let place = if of == Of::Rows { "aggregate" } else { "rows" };

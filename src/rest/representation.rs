@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 
 use super::asked::{Act, Asked};
-use crate::encode::{MediaType, MediaTypes, Refused};
+use crate::encode::{MediaType, MediaTypes, Numbers, Refused};
 use crate::engine::{Representation, Shape};
 use crate::http::extract::media_type;
 use crate::http::{Problem, problem};
@@ -20,12 +20,7 @@ pub(super) fn choose(headers: &HeaderMap, asked: &Asked, plan: &Plan) -> Result<
     if asked.act == Act::Answer {
         fits(asked, plan, media_type)?;
     }
-    Ok(Representation {
-        media_type,
-        numbers: asked.numbers.unwrap_or_default(),
-        shape: asked.shape.unwrap_or_default(),
-        guarded: asked.guarded == Some(true),
-    })
+    Ok(Representation { media_type, numbers: asked.numbers, shape: asked.shape, guarded: asked.guarded })
 }
 
 /// What is told instead of rows is JSON, whatever rows may come in.
@@ -46,12 +41,13 @@ fn of_no_rows(headers: &HeaderMap, asked: &Asked, parameter: &str) -> Result<Med
     })
 }
 
-/// Refuses what the media type has no place for, rather than leaving it out.
+/// Refuses what the media type has no place for, rather than leaving it out. A parameter that asks for what is so anyway
+/// asks for nothing.
 fn fits(asked: &Asked, plan: &Plan, media_type: MediaType) -> Result<(), Problem> {
     let parts: [(bool, &str, &[MediaType]); 5] = [
-        (asked.numbers.is_some(), "numbers", &[MediaType::Json, MediaType::Ndjson, MediaType::Csv]),
-        (asked.shape == Some(Shape::Columns), "shape", &[MediaType::Json]),
-        (asked.guarded.is_some(), "guard", &[MediaType::Csv]),
+        (asked.numbers == Numbers::Text, "numbers", &[MediaType::Json, MediaType::Ndjson, MediaType::Csv]),
+        (asked.shape == Shape::Columns, "shape", &[MediaType::Json]),
+        (asked.guarded, "guard", &[MediaType::Csv]),
         (plan.count() != Count::None, "count", &[MediaType::Json]),
         (
             !plan.related().is_empty(),

@@ -415,7 +415,7 @@ async fn what_a_format_has_no_place_for_is_refused_and_says_what_has() {
     let rows = "/v1/datasets/price_daily/rows?limit=1";
     for (question, parameter, mentioned) in [
         ("format=arrow&numbers=string", "numbers", "json, ndjson, csv"),
-        ("format=parquet&numbers=exact", "numbers", "json, ndjson, csv"),
+        ("format=parquet&numbers=string", "numbers", "json, ndjson, csv"),
         ("format=csv&shape=columns", "shape", "json"),
         ("format=ndjson&shape=columns", "shape", "json"),
         ("guard=formulas", "guard", "csv"),
@@ -439,6 +439,8 @@ async fn what_a_format_has_no_place_for_is_refused_and_says_what_has() {
         "format=arrow&shape=rows",
         "format=csv&guard=none&numbers=string",
         "format=parquet&tz=UTC",
+        // What a form fills in by itself.
+        "format=arrow&numbers=exact&guard=none&count=none",
     ] {
         assert_eq!(server.get("internal_scientist", &format!("{rows}&{question}")).await.status, 200, "{question}");
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use martello::app::House;
 use martello::catalog::{Column, Operator};
+use martello::encode::MediaType;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::problems::Wire;
@@ -485,8 +486,11 @@ async fn ask(server: &Server, requests: Vec<(String, Vec<u8>)>) -> Tally {
 fn judge(answer: &Answer, request: &[u8], at: &str) {
     assert!(matches!(answer.status, 200 | 400..=499), "{at}: {} {}", answer.status, answer.text());
     if answer.status == 200 {
-        assert_eq!(answer.header("content-type"), Some("application/json"), "{at}");
-        answer.json();
+        let media_type = answer.header("content-type").and_then(|whole| whole.split(';').next()).unwrap_or_default();
+        match MediaType::named(media_type) {
+            Some(MediaType::Json) => drop(answer.json()),
+            other => assert!(other.is_some(), "{at}: {media_type}"),
+        }
     } else {
         answer.problem();
     }

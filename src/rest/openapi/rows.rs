@@ -50,7 +50,7 @@ pub(super) fn shared(media_types: MediaTypes) -> Vec<Named> {
     let format = format.enum_values(Some(formats));
     let numbers = described(
         "`exact` writes int64 and decimals as JSON numbers with all their digits; `string` as strings, for readers \
-         that would round them. Arrow and Parquet have types for them and take neither.",
+         that would round them. Arrow and Parquet have types for them, and no `string`.",
     );
     let numbers = numbers.enum_values(Some(["exact", "string"])).default(Some("exact".into()));
     let shape = described(
