@@ -219,6 +219,8 @@ def measure(cli: argparse.Namespace, folder: Path, name: str, database: Database
         "catalog": str(folder / "catalog"),
         "http": {"request_timeout": PATIENCE},
         "sources": {"marts": {"url": database.url, "statement_timeout": PATIENCE}},
+        # Statements are slow here by intent.
+        "log": {"level": "error"},
     }
     limit_command = database.read(BARS, case.limit)
     limits, ours = [], []

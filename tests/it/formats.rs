@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::{Array as _, ArrayRef, ListArray, RecordBatch, StructArray};
 use arrow_ipc::reader::StreamReader;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use aws_lc_rs::digest;
 use martello::app::House;
+use martello::catalog::Type;
 use martello::config::Config;
 use martello::encode::{Encoder, Facts, MediaType, Style};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -38,11 +40,49 @@ const NESTED: [&str; 2] = [
 
 /// The rows of a document in the way of NDJSON: what a line of it would be, row by row.
 fn lines(batches: &[RecordBatch], schema: &SchemaRef) -> String {
+    let schema = Arc::new(Schema::new(schema.fields().iter().map(|field| marked(field)).collect::<Vec<_>>()));
     let mut encoder =
-        Encoder::new(MediaType::Ndjson, schema, &Style::default(), &Facts::default()).expect("an encoder");
+        Encoder::new(MediaType::Ndjson, &schema, &Style::default(), &Facts::default()).expect("an encoder");
     let mut out = Vec::new();
-    batches.iter().for_each(|batch| encoder.write(batch, &mut out).expect("written"));
+    for batch in batches {
+        let columns = schema.fields().iter().zip(batch.columns()).map(|(field, array)| of(field.data_type(), array));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).expect("a batch");
+        encoder.write(&batch, &mut out).expect("written");
+    }
     String::from_utf8(out).expect("UTF-8")
+}
+
+/// The field as sources give it, where `doc` is marked as JSON: to readers it is a text like others.
+fn marked(field: &Field) -> Field {
+    match field.data_type() {
+        DataType::Utf8 if field.name() == "doc" => {
+            assert_eq!(field.extension_type_name(), None);
+            Type::Json.field("doc", field.is_nullable())
+        }
+        DataType::Struct(fields) => {
+            let fields = fields.iter().map(|field| marked(field)).collect();
+            field.clone().with_data_type(DataType::Struct(fields))
+        }
+        DataType::List(item) => field.clone().with_data_type(DataType::List(Arc::new(marked(item)))),
+        _ => field.clone(),
+    }
+}
+
+/// The array with the fields of a type.
+fn of(data_type: &DataType, array: &ArrayRef) -> ArrayRef {
+    match data_type {
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let rows = array.as_struct();
+            let columns = fields.iter().zip(rows.columns()).map(|(field, column)| of(field.data_type(), column));
+            Arc::new(StructArray::new(fields.clone(), columns.collect(), rows.nulls().cloned()))
+        }
+        DataType::List(item) => {
+            let list = array.as_list::<i32>();
+            let values = of(item.data_type(), list.values());
+            Arc::new(ListArray::new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned()))
+        }
+        _ => Arc::clone(array),
+    }
 }
 
 fn arrow(answer: &Answer) -> (SchemaRef, Vec<RecordBatch>) {
@@ -143,13 +183,13 @@ fn in_format(question: &str, format: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_format_has_the_same_rows_in_both_stores() {
+async fn every_format_has_the_same_rows_in_every_store() {
     let houses = Houses::open().await;
     for question in QUESTIONS.into_iter().chain(NESTED) {
         let ask = async |format: &str| houses.ask(&in_format(question, format), None).await;
         let (jsons, ndjsons, csvs, arrows, parquets) =
             (ask("json").await, ask("ndjson").await, ask("csv").await, ask("arrow").await, ask("parquet").await);
-        for place in 0..2 {
+        for place in 0..jsons.len() {
             let (backend, page) = &jsons[place];
             assert_eq!(page.status, 200, "{backend:?} {question}: {}", page.text());
             let ndjson = &ndjsons[place].1;
