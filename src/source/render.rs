@@ -83,16 +83,25 @@ impl Writer {
 
     fn bind(&mut self, parameter: &Parameter) {
         self.parameters.push(parameter.clone());
-        self.word(match self.dialect {
-            Dialect::ClickHouse => "{p",
-            Dialect::Postgres => "$",
-            Dialect::Sqlite => "?",
-        });
-        self.number(self.parameters.len());
-        if self.dialect == Dialect::ClickHouse {
-            self.word(":");
-            self.text.push_str(&clickhouse::parameter_type(parameter));
-            self.word("}");
+        match self.dialect {
+            Dialect::ClickHouse => {
+                let (before, after) = clickhouse::around(parameter);
+                self.word(before);
+                self.word("{p");
+                self.number(self.parameters.len());
+                self.word(":");
+                self.text.push_str(&clickhouse::parameter_type(parameter));
+                self.word("}");
+                self.word(after);
+            }
+            Dialect::Postgres => {
+                self.word("$");
+                self.number(self.parameters.len());
+            }
+            Dialect::Sqlite => {
+                self.word("?");
+                self.number(self.parameters.len());
+            }
         }
     }
 

@@ -185,7 +185,7 @@ fn a_file_that_does_not_fit_changes_nothing_and_is_told_why() {
         let twice: &[&str] = match backend {
             Backend::Sqlite => &["load trial", "UNIQUE constraint failed: trial.id"],
             Backend::Postgres => &["load trial", "line 18000", "Key (id)=(5) already exists"],
-            Backend::ClickHouse => &["load trial", "keep one row a key: two have (5)"],
+            Backend::ClickHouse => &["load trial", "keep one row a key: two have 5"],
         };
         let cases: [(&str, &[&str]); 12] = [
             ("missing", &["missing.parquet", "find column price (decimal(9,2))", "the file has id, note, day"]),

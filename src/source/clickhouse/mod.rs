@@ -29,7 +29,7 @@ use crate::config;
 use crate::plan::Value;
 
 pub(super) use live::Live;
-pub(super) use text::parameter_type;
+pub(super) use text::{around, parameter_type};
 
 /// A connection that broke before its first byte is replaced so often.
 const ATTEMPTS_MAX: usize = 3;

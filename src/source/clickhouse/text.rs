@@ -5,9 +5,19 @@ use crate::encode::{write_date, write_decimal, write_timestamp};
 use crate::plan::Value;
 use crate::source::sql::Parameter;
 
+/// What stands around a parameter's placeholder. An instant comes as its microseconds: the end of the calendar's last day
+/// is no instant that its text could be read as, and can be compared with all the same.
+pub(in crate::source) fn around(parameter: &Parameter) -> (&'static str, &'static str) {
+    match parameter {
+        Parameter::One(Type::Timestamp, _) => ("fromUnixTimestamp64Micro(", ", 'UTC')"),
+        _ => ("", ""),
+    }
+}
+
 /// The type that stands in a parameter's placeholder.
 pub(in crate::source) fn parameter_type(parameter: &Parameter) -> String {
     match parameter {
+        Parameter::One(Type::Timestamp, _) => type_of(Type::Int64),
         Parameter::One(data_type, _) => type_of(*data_type),
         Parameter::Many(data_type, _) => format!("Array({})", type_of(*data_type)),
     }
@@ -31,6 +41,9 @@ pub(super) fn type_of(data_type: Type) -> String {
 pub(super) fn parameter(parameter: &Parameter) -> String {
     let mut out = Vec::new();
     match parameter {
+        Parameter::One(Type::Timestamp, Value::Timestamp(micros)) => {
+            out.extend_from_slice(itoa::Buffer::new().format(*micros).as_bytes());
+        }
         Parameter::One(data_type, value) => write(*data_type, value, &mut out),
         Parameter::Many(data_type, values) => {
             out.push(b'[');
@@ -92,7 +105,9 @@ mod tests {
         let one = |data_type, value| parameter(&Parameter::One(data_type, value));
         let decimal = Type::Decimal { precision: 10, scale: 4 };
         assert_eq!(one(decimal, Value::Decimal(-5)), "-0.0005");
-        assert_eq!(one(Type::Timestamp, Value::Timestamp(-1)), "1969-12-31 23:59:59.999999");
+        assert_eq!(one(Type::Timestamp, Value::Timestamp(-1)), "-1");
+        let instants = Parameter::Many(Type::Timestamp, vec![Value::Timestamp(-1)]);
+        assert_eq!(parameter(&instants), "['1969-12-31 23:59:59.999999']");
         assert_eq!(one(Type::Date, Value::Date(0)), "1970-01-01");
         assert_eq!(one(Type::String, Value::String("a\\'\t\n".into())), "a\\\\\\'\\t\\n");
         let texts = ["a'b", "c,d"].map(|text| Value::String(text.into()));
