@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::auth::{self, Keys, Matrix, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
-use crate::engine::Engine;
+use crate::engine::{Engine, Streams};
 use crate::http::Context;
 use crate::ops;
 use crate::query::CursorKey;
@@ -128,6 +128,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         sources: sources.clone(),
         cursors,
         count_budget: config.paging.count_budget,
+        streams: Streams::new(&config.streams),
     });
     let limits = Arc::new(config.http.clone());
     let context = Context { engine, keys, limits };

@@ -57,6 +57,8 @@ pub struct Grant {
     pub rows_per_request: u32,
     /// What answers may be written as.
     pub media_types: MediaTypes,
+    /// Whether all rows may be had at once, past what one answer may have.
+    pub exports: bool,
 }
 
 impl Grant {
@@ -73,6 +75,7 @@ impl Grant {
             columns,
             rows_per_request: self.rows_per_request.max(other.rows_per_request),
             media_types: self.media_types.or(other.media_types),
+            exports: self.exports || other.exports,
         }
     }
 }
@@ -179,6 +182,8 @@ struct RoleForm {
     rows_per_request: Option<Spanned<u32>>,
     formats: Option<Spanned<FormatsForm>>,
     #[serde(default)]
+    export: bool,
+    #[serde(default)]
     datasets: BTreeMap<String, Spanned<GrantForm>>,
 }
 
@@ -188,6 +193,7 @@ struct GrantForm {
     columns: ColumnsForm,
     rows_per_request: Option<Spanned<u32>>,
     formats: Option<Spanned<FormatsForm>>,
+    export: Option<Spanned<bool>>,
 }
 
 /// serde buffers what it tries in turn, and places are lost on the way: faults stand where the grant does.
@@ -217,6 +223,7 @@ enum FormatsForm {
 struct Limits {
     rows: u32,
     media_types: MediaTypes,
+    exports: bool,
 }
 
 fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec<Role> {
@@ -233,6 +240,7 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
         let limits = Limits {
             rows: rows_limit(form.rows_per_request.as_ref(), ROWS_PER_REQUEST, checked),
             media_types: media_types(form.formats.as_ref(), MediaType::Json.into(), checked),
+            exports: form.export,
         };
         let mut grants = BTreeMap::new();
         for (dataset, grant_form) in &form.datasets {
@@ -286,7 +294,11 @@ fn grant(form: &Spanned<GrantForm>, limits: Limits, dataset: &Dataset, checked: 
     {
         checked.at(formats.referenced, format_args!("more than the role's own: {}", limits.media_types.formats()));
     }
-    Some(Grant { columns: columns.into(), rows_per_request, media_types })
+    let exports = form.value.export.as_ref().map_or(limits.exports, |export| export.value);
+    if let Some(export) = form.value.export.as_ref().filter(|export| export.value && !limits.exports) {
+        checked.at(export.referenced, "more than the role's own: it may not export");
+    }
+    Some(Grant { columns: columns.into(), rows_per_request, media_types, exports })
 }
 
 fn media_types(form: Option<&Spanned<FormatsForm>>, otherwise: MediaTypes, checked: &mut Checked<'_>) -> MediaTypes {

@@ -89,6 +89,12 @@ fn check(mut config: Config) -> Result<Config, Error> {
             let expected = "expected a URL that begins with postgres://, clickhouse:// or sqlite:";
             return refuse(&format!("sources.{name}.url"), expected);
         }
+        let streams = config.streams.client.saturating_add(config.streams.internal);
+        if u64::from(source.connections_max) <= streams as u64 {
+            let expected =
+                format!("expected more than the {streams} that streams.client and streams.internal may take");
+            return refuse(&format!("sources.{name}.connections_max"), &expected);
+        }
         if source.connections_max == 0 {
             return refuse(&format!("sources.{name}.connections_max"), "expected at least 1");
         }

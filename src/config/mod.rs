@@ -33,6 +33,8 @@ pub struct Config {
     pub auth: Auth,
     /// Pages.
     pub paging: Paging,
+    /// Streams of all rows.
+    pub streams: Streams,
     /// Logs.
     pub log: Log,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             sources: BTreeMap::new(),
             auth: Auth::default(),
             paging: Paging::default(),
+            streams: Streams::default(),
             log: Log::default(),
         }
     }
@@ -263,6 +266,23 @@ pub struct Paging {
 impl Default for Paging {
     fn default() -> Self {
         Self { cursor_key: None, count_budget: Duration::from_secs(1) }
+    }
+}
+
+/// How many answers of `limit=all` may be under way. Each holds a connection of its source for as long as its reader
+/// takes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// Those of client roles, all together. 2.
+    pub client: usize,
+    /// Those of internal roles, all together. 4.
+    pub internal: usize,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { client: 2, internal: 4 }
     }
 }
 

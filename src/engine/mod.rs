@@ -2,6 +2,7 @@
 
 mod related;
 mod size;
+mod stream;
 mod total;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::plan::{self, Output, Plan};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
 
+pub use stream::{Piece, Pieces, Streams};
+
 /// Everything that answers questions.
 pub struct Engine {
     /// What is served.
@@ -33,6 +36,8 @@ pub struct Engine {
     pub cursors: CursorKey,
     /// What counting all rows of a question may take.
     pub count_budget: Duration,
+    /// How many streams of all rows there may be.
+    pub streams: Streams,
 }
 
 /// How an answer is written.
@@ -82,6 +87,9 @@ pub enum Error {
     /// The caller may not read how the house answers.
     #[error("explain a plan to a client")]
     NotExplained,
+    /// As many streams of all rows are under way as the tier may have.
+    #[error("stream all rows to one more caller")]
+    Crowded,
     /// A sum has more digits than a decimal holds. It is never rounded.
     #[error("hold {measure} in a decimal")]
     SumTooLarge {

@@ -79,6 +79,8 @@ kinds! {
         "explain shows plans and SQL to roles of the house only. dry_run tells everyone what a question would cost.";
     NOT_IN_FORMAT = "not-in-format", BAD_REQUEST, "The format has no place for that",
         "A parameter asks for something that the format of the answer cannot hold, such as counts or related rows in CSV. The hint says which formats can.";
+    EXPORT_NOT_GRANTED = "export-not-granted", FORBIDDEN, "All rows at once are not granted to you",
+        "limit=all gives every row as one stream, and your role may have the dataset in pages only. Follow page.next_cursor instead.";
     FORMAT_NOT_GRANTED = "format-not-granted", FORBIDDEN, "The format is not granted to you",
         "The format is offered, but your role may not have this dataset in it, or not what the question expands. The hint lists those that it may have.";
     CREDENTIAL_IN_URL = "credential-in-url", BAD_REQUEST, "A credential stands in the URL",
@@ -112,7 +114,7 @@ kinds! {
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
         "A fault on our side. It is logged under the request_id: quote it when you ask.";
     OVERLOADED = "overloaded", SERVICE_UNAVAILABLE, "The server is full",
-        "Every connection to the source of this dataset is taken. Try again after Retry-After.";
+        "Every connection to the source of this dataset is taken, or every place for streams of all rows. Try again after Retry-After.";
     SOURCE_UNAVAILABLE = "source-unavailable", SERVICE_UNAVAILABLE, "The source of this dataset is out",
         "The database behind this dataset cannot be reached now. Try again after Retry-After.";
     TIMEOUT = "timeout", GATEWAY_TIMEOUT, "The answer took too long",
@@ -304,6 +306,14 @@ impl From<plan::Error> for Problem {
                 Self::new(REPEATED_COLUMN, format!("{field} is named twice")).parameter(place.as_str())
             }
             Error::TooMany { what, max } => Self::new(TOO_COMPLEX, format!("there may be at most {max} {what}")),
+            Error::NotExported => Self::new(EXPORT_NOT_GRANTED, "your role may have the dataset in pages only")
+                .parameter("limit")
+                .hint("leave out limit=all, and follow page.next_cursor"),
+            Error::OfPages { parameter } => {
+                Self::new(MALFORMED_REQUEST, format!("{parameter} is about pages, and limit=all gives every row"))
+                    .parameter(parameter)
+                    .hint(format!("leave out {parameter}, or limit=all"))
+            }
             Error::Limit { max, .. } => Self::new(LIMIT_OUT_OF_RANGE, format!("limit must be between 1 and {max}"))
                 .parameter("limit")
                 .hint("follow page.next_cursor for what is behind a page"),
@@ -367,6 +377,8 @@ impl From<engine::Error> for Problem {
                 Self::new(SUM_TOO_LARGE, format!("{measure} has more than 38 digits")).parameter("measures")
             }
             Error::NotExplained => Self::new(NOT_EXPLAINED, "explain is for roles of the house").parameter("explain"),
+            Error::Crowded => Self::new(OVERLOADED, "as many streams of all rows are under way as there may be")
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             Error::Source { source, .. } => Self::from(source).cause(&error),
             Error::Batch(_) | Error::Encode(_) => internal().cause(&error),
         }

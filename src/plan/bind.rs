@@ -3,7 +3,7 @@
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::catalog::{Column, ColumnIndex, Direction, Operator, Type};
-use crate::query::{Comparison, FILTER_DEPTH_MAX, Filter, Nulls, Operand, OrderKey, Revision};
+use crate::query::{Comparison, Count, FILTER_DEPTH_MAX, Filter, Nulls, Operand, OrderKey, Query, Revision};
 
 use super::names::{field, of_answer};
 use super::value::{MICROS_PER_DAY, timestamp};
@@ -292,6 +292,19 @@ pub(super) fn known(view: &View, as_of: &str) -> Result<Predicate, Error> {
         (_, _) => Test::Lte(Value::Timestamp(timestamp(as_of).ok_or_else(fault)?)),
     };
     Ok(Predicate::Test(column, test))
+}
+
+/// Whether all rows may be asked for at once, and are asked for in words that go with it.
+pub(super) fn whole(view: &View, query: &Query) -> Result<(), Error> {
+    let parts = [
+        ("cursor", query.page.cursor.is_some()),
+        ("expand", !query.expand.is_empty()),
+        ("count", query.count != Count::None),
+    ];
+    if let Some((parameter, _)) = parts.into_iter().find(|(_, asked)| *asked) {
+        return Err(Error::OfPages { parameter });
+    }
+    if view.exports() { Ok(()) } else { Err(Error::NotExported) }
 }
 
 /// Which end of a fact's revisions is kept; `None` keeps every one.

@@ -120,6 +120,15 @@ pub enum Error {
         /// What may be asked.
         max: u32,
     },
+    /// The role may have the dataset in pages only.
+    #[error("give all rows at once to a role that may not export")]
+    NotExported,
+    /// A parameter is about pages, and all rows are asked for at once.
+    #[error("take {parameter} with all rows at once")]
+    OfPages {
+        /// The parameter.
+        parameter: &'static str,
+    },
     /// Related rows would be more than the related dataset's grant allows.
     #[error("give {asked} related rows at once, with a limit of {max}")]
     RelatedLimit {

@@ -24,7 +24,7 @@ use jiff::tz::TimeZone;
 use crate::auth::Principal;
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Direction, Name, Relation};
 use crate::encode::MediaTypes;
-use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Nulls, Query};
+use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Limit, Nulls, Query};
 
 pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORD_BYTES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
 pub use cursor::Keyset;
@@ -61,6 +61,7 @@ pub struct Plan {
     order: Vec<SortKey>,
     after: Option<Keyset>,
     limit: u32,
+    whole: bool,
     single: bool,
     related: Vec<Related>,
     joined: Vec<usize>,
@@ -165,6 +166,12 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         Some(parent) => parent.limit(query.page.limit, view.rows_per_request())?,
         None => limit(view, query)?,
     };
+    let whole = parent.is_none() && query.page.limit == Some(Limit::All);
+    if whole {
+        bind::whole(view, query)?;
+    }
+    // All rows come as the source has them, unless an order was asked for: to order a mart takes longer than to read it.
+    let order = if whole && query.order.is_none() { Vec::new() } else { order };
 
     // The question before policy: what a cursor is bound to.
     let mut canonical = Canonical::default();
@@ -208,6 +215,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
     canonical
         .part("select", |out| fields[..shown].iter().for_each(|field| field.write(out)))
         .part("limit", |out| out.extend(limit.to_le_bytes()))
+        .part("whole", |out| out.push(u8::from(whole)))
         .part("single", |out| out.push(u8::from(single)))
         .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)))
         .part("count", |out| out.push(query.count as u8))
@@ -233,6 +241,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         order,
         after,
         limit,
+        whole,
         single,
         related,
         joined,
@@ -250,7 +259,8 @@ fn limit(view: &View, query: &Query) -> Result<u32, Error> {
     let max = view.rows_per_request();
     match query.page.limit {
         None => Ok(LIMIT_DEFAULT.min(max)),
-        Some(asked) => {
+        Some(Limit::All) => Ok(u32::MAX),
+        Some(Limit::Rows(asked)) => {
             u32::try_from(asked).ok().filter(|limit| (1..=max).contains(limit)).ok_or(Error::Limit { asked, max })
         }
     }
@@ -407,6 +417,18 @@ impl Plan {
     #[must_use]
     pub fn values_at(&self, fields: &[usize], batch: &RecordBatch, row: usize) -> Option<Vec<Value>> {
         fields.iter().map(|field| Value::at(self.fields[*field].data_type, batch.column(*field), row)).collect()
+    }
+
+    /// The dataset, to be kept.
+    #[must_use]
+    pub fn dataset_arc(&self) -> Arc<Dataset> {
+        Arc::clone(&self.dataset)
+    }
+
+    /// Whether every row is asked for, not a page of them.
+    #[must_use]
+    pub fn whole(&self) -> bool {
+        self.whole
     }
 
     /// The role of the first caller that asked so.

@@ -1,7 +1,7 @@
 //! Expansions: plans for rows of other datasets that come with each row of an answer.
 
 use crate::catalog::{ColumnIndex, Name, RelationKind, Relationship};
-use crate::query::{EXPAND_DEPTH_MAX, Expansion, Page, Query};
+use crate::query::{EXPAND_DEPTH_MAX, Expansion, Limit, Page, Query};
 
 use super::names::nearest;
 use super::{Error, Place, Plan, Scope, View, build};
@@ -97,7 +97,7 @@ pub(super) fn plan(
         tz: query.tz.clone(),
         order: expansion.order.clone(),
         expand: expansion.expand.clone(),
-        page: Page { limit: expansion.limit, cursor: None },
+        page: Page { limit: expansion.limit.map(Limit::Rows), cursor: None },
         ..Query::default()
     };
     let parent = Parent { on, kind: relation.kind, rows: parent_rows, depth, left };
@@ -106,12 +106,14 @@ pub(super) fn plan(
 
 impl Parent<'_> {
     /// Related rows for each parent: all parents together get no more than the related dataset's own grant allows.
-    pub(super) fn limit(&self, asked: Option<u64>, max: u32) -> Result<u32, Error> {
+    pub(super) fn limit(&self, asked: Option<Limit>, max: u32) -> Result<u32, Error> {
         let fair = u32::try_from(u64::from(max) / self.rows.max(1)).unwrap_or(max);
         let limit = match (self.kind, asked) {
             (RelationKind::One, _) => 1,
             (RelationKind::Many, None) => u64::from(RELATED_DEFAULT.min(fair).max(1)),
-            (RelationKind::Many, Some(asked)) => asked,
+            (RelationKind::Many, Some(Limit::Rows(asked))) => asked,
+            // An expansion has a number or none.
+            (RelationKind::Many, Some(Limit::All)) => u64::MAX,
         };
         let all = limit.saturating_mul(self.rows);
         match u32::try_from(limit) {

@@ -85,6 +85,12 @@ impl View {
         self.grant.rows_per_request
     }
 
+    /// Whether all rows may be had at once.
+    #[must_use]
+    pub fn exports(&self) -> bool {
+        self.grant.exports
+    }
+
     /// What answers may be written as.
     #[must_use]
     pub fn media_types(&self) -> MediaTypes {

@@ -5,7 +5,7 @@ mod page;
 
 pub use crate::catalog::{Comparison, Direction, Filter, Function, Operand, Operator};
 pub use aggregate::{Aggregate, Bucket, Group, Grouping, Measure};
-pub use page::{Cursor, CursorKey, Page};
+pub use page::{Cursor, CursorKey, Limit, Page};
 
 /// Connectives of a filter inside each other at most. Doors bound their recursion by it, the plan every question.
 pub const FILTER_DEPTH_MAX: usize = 8;

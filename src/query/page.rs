@@ -15,10 +15,19 @@ const CURSOR_BYTES_MAX: usize = 4096;
 /// Which part of the rows is asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Page {
-    /// Rows at most; the default without it.
-    pub limit: Option<u64>,
+    /// How many rows; the default without it.
+    pub limit: Option<Limit>,
     /// Where the page before ended.
     pub cursor: Option<Cursor>,
+}
+
+/// How many rows are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// So many at most, and where the next ones begin.
+    Rows(u64),
+    /// Every one, as a stream.
+    All,
 }
 
 /// An opaque text that a page handed out, not verified yet.

@@ -5,7 +5,9 @@ use crate::engine::Shape;
 use crate::http::Problem;
 use crate::http::problem;
 use crate::http::problem::shown;
-use crate::query::{Aggregate, Bucket, Direction, Filter, Function, Group, Grouping, Measure, Nulls, OrderKey, Query};
+use crate::query::{
+    Aggregate, Bucket, Direction, Filter, Function, Group, Grouping, Limit, Measure, Nulls, OrderKey, Query,
+};
 
 use super::tree::{Names, field_of};
 
@@ -160,6 +162,16 @@ pub(super) fn order_key(text: &str) -> OrderKey {
         _ => (text, None),
     };
     OrderKey { field: field.to_owned(), direction, nulls }
+}
+
+/// How many rows: a number, or all of them.
+pub(super) fn extent(text: &str) -> Result<Limit, Problem> {
+    match text {
+        "all" => Ok(Limit::All),
+        text => text.parse().map(Limit::Rows).map_err(|_| {
+            Problem::new(problem::INVALID_LITERAL, "expected a whole number, such as 100, or all").parameter("limit")
+        }),
+    }
 }
 
 pub(super) fn limit(parameter: &str, text: &str) -> Result<u64, Problem> {

@@ -13,7 +13,7 @@ use crate::http::Problem;
 use crate::http::problem;
 use crate::http::problem::shown;
 use crate::query::{
-    Comparison, Count, Cursor, EXPAND_DEPTH_MAX, Expansion, FILTER_DEPTH_MAX, Filter, Operand, Operator, Query,
+    Comparison, Count, Cursor, EXPAND_DEPTH_MAX, Expansion, FILTER_DEPTH_MAX, Filter, Limit, Operand, Operator, Query,
     Revision,
 };
 
@@ -70,7 +70,10 @@ pub(super) fn read(dataset: &str, body: &[u8]) -> Result<Asked, Problem> {
             "filter" => query.filter = Filter::All(conditions(name, value, Names::Columns, Level::default())?),
             "search" => query.search = Some(text_of(name, value)?),
             "sort" => sort = Some(texts(name, value)?),
-            "limit" => query.page.limit = Some(read_as(name, value, "a whole number, such as 100")?),
+            "limit" if value.get() == "\"all\"" => query.page.limit = Some(Limit::All),
+            "limit" => {
+                query.page.limit = Some(Limit::Rows(read_as(name, value, "a whole number, such as 100, or \"all\"")?));
+            }
             "cursor" => query.page.cursor = Some(Cursor(text_of(name, value)?)),
             "latest_by" => query.latest_by = texts(name, value)?,
             "as_of" => query.as_of = Some(text_of(name, value)?),

@@ -4,10 +4,10 @@ use crate::http::Problem;
 use crate::http::extract;
 use crate::http::problem;
 use crate::http::problem::shown;
-use crate::query::{Comparison, Count, Cursor, Filter, Operand, Page, Query, Revision};
+use crate::query::{Comparison, Count, Cursor, Filter, Limit, Operand, Page, Query, Revision};
 
 use super::asked::{
-    Asked, Flags, GUARDS, Groups, SHAPES, group, group_key, limit, measure, one_of, order_key, read_numbers, resample,
+    Asked, Flags, GUARDS, Groups, SHAPES, extent, group, group_key, measure, one_of, order_key, read_numbers, resample,
 };
 use super::expand;
 use super::tree::{CONNECTIVES, Names, Reader, operator_of};
@@ -48,7 +48,7 @@ pub(super) fn row(dataset: &str, key: Vec<String>, parameters: Vec<(String, Stri
     }
     let mut asked = page(dataset, parameters)?;
     asked.query.key = Some(key);
-    asked.query.page = Page { limit: Some(1), cursor: None };
+    asked.query.page = Page { limit: Some(Limit::Rows(1)), cursor: None };
     Ok(asked)
 }
 
@@ -92,7 +92,7 @@ fn read(dataset: &str, parameters: Vec<(String, String)>, of: Of) -> Result<Aske
                 let keys = keys.iter().map(|key| if of == Of::Groups { group_key(key) } else { order_key(key) });
                 query.order.get_or_insert_default().extend(keys);
             }
-            ("limit", _) => query.page.limit = Some(limit("limit", &value)?),
+            ("limit", _) => query.page.limit = Some(extent(&value)?),
             ("cursor", _) => query.page.cursor = Some(Cursor(value)),
             ("as_of", _) => query.as_of = Some(value),
             ("revision", _) => query.revision = Some(one_of("revision", &value, &Revision::ALL)?),

@@ -44,7 +44,9 @@ fn of_no_rows(headers: &HeaderMap, asked: &Asked, parameter: &str) -> Result<Med
 /// Refuses what the media type has no place for, rather than leaving it out. A parameter that asks for what is so anyway
 /// asks for nothing.
 fn fits(asked: &Asked, plan: &Plan, media_type: MediaType) -> Result<(), Problem> {
-    let parts: [(bool, &str, &[MediaType]); 5] = [
+    let parts: [(bool, &str, &[MediaType]); 6] = [
+        // A page of JSON is one object, which is written when its last row is known.
+        (plan.whole(), "limit", &[MediaType::Ndjson, MediaType::Csv, MediaType::Arrow, MediaType::Parquet]),
         (asked.numbers == Numbers::Text, "numbers", &[MediaType::Json, MediaType::Ndjson, MediaType::Csv]),
         (asked.shape == Shape::Columns, "shape", &[MediaType::Json]),
         (asked.guarded, "guard", &[MediaType::Csv]),
@@ -57,7 +59,10 @@ fn fits(asked: &Asked, plan: &Plan, media_type: MediaType) -> Result<(), Problem
     ];
     let unfit = parts.into_iter().find(|(asked, _, fitting)| *asked && !fitting.contains(&media_type));
     let Some((_, parameter, fitting)) = unfit else { return Ok(()) };
-    let detail = format!("{} has no place for what {parameter} asks for", media_type.format());
+    let detail = match parameter {
+        "limit" => "JSON comes as a page, and limit=all as a stream".to_owned(),
+        _ => format!("{} has no place for what {parameter} asks for", media_type.format()),
+    };
     let fitting = fitting.iter().copied().collect::<MediaTypes>().and(plan.media_types());
     let hint = match fitting.formats() {
         none if none.is_empty() => format!("leave out {parameter}"),

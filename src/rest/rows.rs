@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::TryStreamExt as _;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Act, Asked};
@@ -14,13 +19,13 @@ use super::{body, params, private, representation};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::encode::MediaType;
-use crate::engine::Entry;
+use crate::engine::{Piece, Representation};
 use crate::http::extract::{parameters, segments};
 use crate::http::problem;
 use crate::http::problem::shown;
 use crate::http::{Caller, Context, Problem};
 use crate::plan;
-use crate::plan::View;
+use crate::plan::{Plan, View};
 use crate::query::Cursor;
 
 /// What stands unescaped in a query value (RFC 3986, 3.4), so that links stay readable.
@@ -29,6 +34,9 @@ const ESCAPED: &AsciiSet =
 
 /// Where the next page begins, as `page.next_cursor` of JSON says.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("martello-next-cursor");
+
+/// RFC 9530.
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// A request about a dataset that its caller may know of: one that is not there is a 404 whatever else is wrong.
 pub(super) struct Asking {
@@ -99,8 +107,8 @@ impl Asking {
     ) -> Result<Response, Problem> {
         let parameters = parameters(self.uri.query())?;
         let asked = read(&self.dataset, parameters.clone())?;
-        let (mut response, entry) = self.answer(&asked).await?;
-        if let Some(next) = &entry.next {
+        let (mut response, next) = self.answer(&asked).await?;
+        if let Some(next) = &next {
             let base = self.context.limits.public_url.as_deref();
             // The link is escaped, so it is a header's text.
             if let Ok(link) = HeaderValue::try_from(next_link(base, self.uri.path(), &parameters, next)) {
@@ -110,21 +118,56 @@ impl Asking {
         Ok(response)
     }
 
-    async fn answer(&self, asked: &Asked) -> Result<(Response, Entry), Problem> {
+    /// The answer, and where the next page begins.
+    async fn answer(&self, asked: &Asked) -> Result<(Response, Option<Cursor>), Problem> {
         let engine = &self.context.engine;
         let plan = engine.plan(&asked.query, &self.principal)?;
         let representation = representation::choose(&self.headers, asked, &plan)?;
         let entry = match asked.act {
+            Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
             Act::Answer => engine.answer(&plan, representation).await?,
             Act::DryRun => engine.estimate(&plan).await?,
             Act::Explain => engine.explain(&plan).await?,
         };
-        let mut response = private(entry.body.clone().into_response());
+        let mut response = private(entry.body.into_response());
         let headers = response.headers_mut();
         represent(plan.dataset(), representation.media_type, entry.next.as_ref(), headers);
         deprecate(plan.dataset(), headers);
-        Ok((response, entry))
+        Ok((response, entry.next))
     }
+
+    /// Every row, with the digest of all of them in a trailer for a client that reads trailers. A failure behind the first
+    /// rows leaves the body unfinished, which no client takes for a whole one.
+    async fn stream(&self, plan: Plan, representation: Representation) -> Result<Response, Problem> {
+        let dataset = plan.dataset_arc();
+        let trailers = self.headers.get_all(header::TE).iter().any(takes_trailers);
+        let tier = self.principal.role().tier;
+        let pieces = self.context.engine.stream(plan, representation, tier, trailers).await?;
+        let frames = pieces.map_ok(|piece| match piece {
+            Piece::Bytes(bytes) => Frame::data(bytes),
+            Piece::Digest(digest) => {
+                let digest = format!("sha-256=:{}:", STANDARD.encode(digest));
+                // Base64 is a header's text.
+                let value = HeaderValue::try_from(digest).ok();
+                Frame::trailers(value.map(|value| (REPR_DIGEST, value)).into_iter().collect())
+            }
+        });
+        let mut response = private(Body::new(StreamBody::new(frames)).into_response());
+        let headers = response.headers_mut();
+        // It passes by every cache: it is as large as it is, and never asked for twice.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        if trailers {
+            headers.insert(header::TRAILER, HeaderValue::from(REPR_DIGEST));
+        }
+        represent(&dataset, representation.media_type, None, headers);
+        deprecate(&dataset, headers);
+        Ok(response)
+    }
+}
+
+/// Whether `TE` names trailers (RFC 9110, 10.1.4).
+fn takes_trailers(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|text| text.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
 }
 
 /// Says what an answer is written as, under which name a browser keeps it, and where the next page begins, where no

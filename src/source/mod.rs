@@ -5,6 +5,7 @@
 
 mod clickhouse;
 mod condition;
+mod copy;
 mod decode;
 mod gate;
 mod idle;
@@ -66,6 +67,12 @@ pub trait Source: Send + Sync {
     /// Runs a statement of its dialect.
     fn run(&self, statement: Statement, reading: Reading) -> BatchStream;
 
+    /// Runs a statement for all rows of a plan, as a reader takes them: without a limit, and without a time at which it
+    /// must have ended.
+    fn run_whole(&self, statement: Statement, reading: Reading) -> BatchStream {
+        self.run(statement, reading)
+    }
+
     /// Whether statements would be answered now.
     fn ready(&self) -> BoxFuture<'_, Result<(), Error>>;
 
@@ -98,7 +105,8 @@ impl Reading {
         let key = plan.dataset().primary_key.iter().map(place).collect::<Option<_>>().unwrap_or_default();
         let about = format!("{} {}", plan.dataset().name, plan.fingerprint());
         let limit = u64::from(plan.limit());
-        let rows_max = Some(parents.map_or(limit + 1, |parents| limit.saturating_mul(parents.len() as u64)));
+        let most = || parents.map_or(limit + 1, |parents| limit.saturating_mul(parents.len() as u64));
+        let rows_max = (!plan.whole()).then(most);
         Self { schema: schema(plan), columns, key, rows, rows_max, about, asked_by: plan.role().to_owned() }
     }
 
@@ -150,7 +158,11 @@ pub fn schema(plan: &Plan) -> SchemaRef {
 /// When the source does not answer.
 pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> Result<BatchStream, Error> {
     let shape = source.shape(plan.dataset()).await?;
-    Ok(source.run(statement(plan, &shape, parents), Reading::of(plan, parents)))
+    let reading = Reading::of(plan, parents);
+    Ok(match parents {
+        None if plan.whole() => source.run_whole(select::whole(plan, &shape), reading),
+        _ => source.run(statement(plan, &shape, parents), reading),
+    })
 }
 
 /// How many rows a plan has, whatever its page.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow, PgValueRef};
+use sqlx::postgres::{PgArguments, PgColumn, PgConnectOptions, PgRow, PgValueRef};
 use sqlx::{Arguments as _, AssertSqlSafe, Column as _, Row as _, TypeInfo as _, ValueRef as _};
 
+use super::copy;
 use super::decode::{Cell, ColumnBuilder, Rows, Unfit, read_one};
 use super::gate::Gate;
 use super::idle::Idle;
@@ -110,7 +111,7 @@ impl Source for Postgres {
                         Ok(Some(row)) => {
                             let readers = match &readers {
                                 Some(readers) => readers,
-                                None => readers.insert(readers_of(&row, &rows.reading.columns)?),
+                                None => readers.insert(readers_of(row.columns(), &rows.reading.columns)?),
                             };
                             append(&row, readers, &mut rows)?;
                             if let Some(batch) = rows.added()? {
@@ -143,6 +144,12 @@ impl Source for Postgres {
                 break;
             }
         };
+        let name = Arc::clone(&self.name);
+        Box::pin(stream.inspect_err(move |error| count(&name, error)))
+    }
+
+    fn run_whole(&self, statement: Statement, reading: Reading) -> BatchStream {
+        let stream = copy::copied(Arc::clone(&self.idle), self.gate.clone(), statement, reading);
         let name = Arc::clone(&self.name);
         Box::pin(stream.inspect_err(move |error| count(&name, error)))
     }
@@ -232,7 +239,7 @@ impl Described {
     }
 }
 
-fn acquire_error(error: sqlx::Error) -> Error {
+pub(super) fn acquire_error(error: sqlx::Error) -> Error {
     match error {
         // The gate has let us in, so there was a connection to be had: the database did not give it.
         error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Error::Unavailable(error.into()),
@@ -240,7 +247,7 @@ fn acquire_error(error: sqlx::Error) -> Error {
     }
 }
 
-fn statement_error(error: sqlx::Error) -> Error {
+pub(super) fn statement_error(error: sqlx::Error) -> Error {
     if is_broken(&error) {
         return Error::Unavailable(error.into());
     }
@@ -263,7 +270,7 @@ fn is_outdated(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the connection, not the statement, is at fault.
-fn is_broken(error: &sqlx::Error) -> bool {
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {
@@ -274,9 +281,10 @@ fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-fn readers_of(row: &PgRow, columns: &[(String, Type)]) -> Result<Vec<Reader>, Error> {
-    let live = row.columns().iter();
-    live.zip(columns)
+/// How live columns are read as the contract's.
+pub(super) fn readers_of(live: &[PgColumn], columns: &[(String, Type)]) -> Result<Vec<Reader>, Error> {
+    live.iter()
+        .zip(columns)
         .map(|(live, (name, data_type))| {
             let oid = live.type_info().oid().map_or(0, |oid| oid.0);
             Reader::of(*data_type, oid).ok_or_else(|| Error::Type {

@@ -8,6 +8,7 @@ use crate::plan::Value;
 
 use super::clickhouse;
 use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, SEARCH_TABLE, Select, Statement};
+use super::wire;
 
 /// Limits that are words: the powers of two, and one more than people mostly ask for.
 const STEPS: [(i64, &str); 26] = [
@@ -55,9 +56,23 @@ impl Compare {
     }
 }
 
+/// How a statement of Postgres comes by its parameters. Other databases have one way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parameters {
+    /// Bound to placeholders.
+    Bound,
+    /// As settings of the transaction: `COPY` takes no other.
+    Settings,
+}
+
 impl Select<'_> {
     pub(super) fn render(&self, dialect: Dialect) -> Statement {
-        let mut writer = Writer { dialect, text: String::with_capacity(512), parameters: Vec::new() };
+        self.render_with(dialect, Parameters::Bound)
+    }
+
+    pub(super) fn render_with(&self, dialect: Dialect, from: Parameters) -> Statement {
+        let settings = from == Parameters::Settings;
+        let mut writer = Writer { dialect, settings, text: String::with_capacity(512), parameters: Vec::new() };
         writer.select(self);
         Statement { text: writer.text, parameters: writer.parameters, planned_anew: false, steady: false }
     }
@@ -65,6 +80,8 @@ impl Select<'_> {
 
 struct Writer {
     dialect: Dialect,
+    /// Whether Postgres has its parameters as settings.
+    settings: bool,
     text: String,
     parameters: Vec<Parameter>,
 }
@@ -93,6 +110,12 @@ impl Writer {
                 self.text.push_str(&clickhouse::parameter_type(parameter));
                 self.word("}");
                 self.word(after);
+            }
+            Dialect::Postgres if self.settings => {
+                self.word("current_setting('martello.p");
+                self.number(self.parameters.len());
+                self.word("')::");
+                self.text.push_str(wire::name(parameter));
             }
             Dialect::Postgres => {
                 self.word("$");

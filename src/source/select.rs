@@ -10,6 +10,7 @@ use crate::plan::{Field, Latest, Output, Plan, Predicate, Revision, Test, Value}
 
 use super::condition::{Conditions, Places, behind, bound, order};
 use super::measure;
+use super::render::Parameters;
 use super::shape::Shape;
 use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, Select, Statement};
 
@@ -33,6 +34,13 @@ pub fn statement(plan: &Plan, shape: &Shape, parents: Option<&Parents>) -> State
         steady: is_ordered_by_sums(plan),
         ..select.render(shape.dialect)
     }
+}
+
+/// The statement that answers a plan for all rows: in Postgres one that `COPY` takes, whose parameters are settings.
+pub(super) fn whole(plan: &Plan, shape: &Shape) -> Statement {
+    let builder = Builder { plan, shape, dialect: shape.dialect, parents: None };
+    let select = builder.page();
+    Statement { steady: is_ordered_by_sums(plan), ..select.render_with(shape.dialect, Parameters::Settings) }
 }
 
 /// Words and elements of lists are in few rows or in many, and nothing but themselves tells: a plan that is kept for any
@@ -142,7 +150,8 @@ impl<'p> Builder<'p> {
     /// In the plan's order, one row more than its limit.
     fn ordered(self, mut select: Select<'p>) -> Select<'p> {
         select.order = self.plan.order().iter().map(|key| order(self.plan, key)).collect();
-        select.limit = Some(Limit::Bound(count(i64::from(self.plan.limit()) + 1)));
+        let limit = || Limit::Bound(count(i64::from(self.plan.limit()) + 1));
+        select.limit = (!self.plan.whole()).then(limit);
         select
     }
 
@@ -345,6 +354,7 @@ impl<'p> Builder<'p> {
             && plan.revision().is_none()
             && plan.latest().is_none()
             && plan.having().is_none()
+            && !plan.whole()
             && !plan.single();
         if !plain {
             return None;

@@ -80,11 +80,12 @@ impl Source for Sqlite {
             let begun = crate::clock::instant();
             let mut connection = pool.acquire().await.map_err(statement_error)?;
             let gone = Gone(Arc::default());
-            let deadline = begun + timeout;
+            // All rows come as their reader takes them.
+            let deadline = rows.reading.rows_max.map(|_| begun + timeout);
             let stop = Arc::clone(&gone.0);
             connection.lock_handle().await.map_err(statement_error)?.set_progress_handler(
                 STEPS_BETWEEN_CHECKS,
-                move || !stop.load(Ordering::Relaxed) && crate::clock::instant() < deadline,
+                move || !stop.load(Ordering::Relaxed) && deadline.is_none_or(|deadline| crate::clock::instant() < deadline),
             );
             // The text holds no literal: see `sql`.
             let query = sqlx::query_with(AssertSqlSafe(statement.text), arguments(&statement.parameters)?);

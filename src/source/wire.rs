@@ -299,6 +299,43 @@ fn write(data_type: Type, value: &Value, buffer: &mut Vec<u8>) {
     }
 }
 
+/// The type of a parameter, by its name.
+pub(super) fn name(parameter: &Parameter) -> &'static str {
+    let (data_type, many) = match parameter {
+        Parameter::One(data_type, _) => (data_type, false),
+        Parameter::Many(data_type, _) => (data_type, true),
+    };
+    let (one, list) = match data_type {
+        Type::Bool => ("boolean", "boolean[]"),
+        Type::Int32 => ("integer", "integer[]"),
+        Type::Int64 => ("bigint", "bigint[]"),
+        Type::Float64 => ("double precision", "double precision[]"),
+        Type::Decimal { .. } => ("numeric", "numeric[]"),
+        Type::String | Type::Json | Type::StringList => ("text", "text[]"),
+        Type::Date => ("date", "date[]"),
+        Type::Timestamp => ("timestamptz", "timestamptz[]"),
+    };
+    if many { list } else { one }
+}
+
+/// A parameter's text, which its type reads.
+pub(super) fn text(parameter: &Parameter) -> String {
+    let one = |data_type: Type, value: &Value| match value {
+        Value::String(text) => text.clone(),
+        value => value.shown(data_type),
+    };
+    match parameter {
+        Parameter::One(data_type, value) => one(*data_type, value),
+        Parameter::Many(data_type, values) => {
+            let quoted = values.iter().map(|value| {
+                let text = one(*data_type, value);
+                format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+            });
+            format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
 /// The inverse of [`numeric`].
 fn write_numeric(digits: i128, scale: u8, buffer: &mut Vec<u8>) {
     // Groups of four digits are counted from the point: the fraction is filled up to a multiple of four.

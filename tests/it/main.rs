@@ -26,6 +26,7 @@ mod programs;
 mod sdk;
 mod search;
 mod shapes;
+mod streams;
 mod support;
 mod tls;
 mod tokens;

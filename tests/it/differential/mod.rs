@@ -13,7 +13,7 @@ mod wording;
 mod world;
 
 use futures_util::{StreamExt as _, stream};
-use martello::query::{Count, Cursor};
+use martello::query::{Count, Cursor, Limit};
 
 use dice::Dice;
 use houses::Houses;
@@ -59,7 +59,10 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
     for _ in 0..pages {
         // The pages behind the first are asked for in other words: a cursor belongs to a meaning.
         let wording = question.word(dice);
-        let limit = question.query.page.limit.map_or(LIMIT_DEFAULT, |limit| usize::try_from(limit).expect("few"));
+        let limit = match question.query.page.limit {
+            Some(Limit::Rows(limit)) => usize::try_from(limit).expect("few"),
+            Some(Limit::All) | None => LIMIT_DEFAULT,
+        };
         let answers = houses.ask(&wording.target, wording.body.as_deref()).await;
         let failed = |error: String| {
             let body = wording.body.as_deref().map(|body| format!("\n  body {body}")).unwrap_or_default();
@@ -96,7 +99,7 @@ async fn check(houses: &Houses, theme: Theme, seed: u64) -> Result<usize, String
         let Some(cursor) = cursor else { return Ok(rows.len()) };
         question.query.page.cursor = Some(Cursor(cursor));
         if dice.chance(30) {
-            question.query.page.limit = Some(dice.pick(&[1, 4, 9]));
+            question.query.page.limit = Some(Limit::Rows(dice.pick(&[1, 4, 9])));
         }
         from = to;
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use martello::catalog::{Column, Dataset, Function, Operator, RelationKind, Type};
 use martello::query::{
-    Aggregate, Bucket, Comparison, Count, Direction, Expansion, Filter, Group, Grouping, Measure, Nulls, Operand,
-    OrderKey, Query, Revision,
+    Aggregate, Bucket, Comparison, Count, Direction, Expansion, Filter, Group, Grouping, Limit, Measure, Nulls,
+    Operand, OrderKey, Query, Revision,
 };
 
 use super::dice::Dice;
@@ -139,7 +139,7 @@ impl Maker<'_> {
             query.order = Some(self.order());
         }
         let limits: &[u64] = if query.expand.is_empty() { &[1, 2, 5, 20, 100, 1000] } else { &[1, 3, 20, 100] };
-        query.page.limit = self.dice.chance(85).then(|| self.dice.pick(limits));
+        query.page.limit = self.dice.chance(85).then(|| Limit::Rows(self.dice.pick(limits)));
     }
 
     /// Some of the columns, or the first of a key that has more: the newest row of each part of it.
@@ -215,7 +215,7 @@ impl Maker<'_> {
             let names: Vec<String> = names.iter().map(|named| named.name.clone()).collect();
             query.order = Some(self.dice.some(&names, count).into_iter().map(|name| self.order_key(name)).collect());
         }
-        query.page.limit = self.dice.chance(85).then(|| self.dice.pick(&[1, 3, 10, 100, 1000]));
+        query.page.limit = self.dice.chance(85).then(|| Limit::Rows(self.dice.pick(&[1, 3, 10, 100, 1000])));
     }
 
     fn grouping(&mut self) -> Grouping {

@@ -1,7 +1,9 @@
 //! Questions as clients write them: as a URL or as a body, in any of the forms that mean the same.
 
 use martello::catalog::{Filter, Operator};
-use martello::query::{Comparison, Count, Direction, Expansion, Grouping, Nulls, Operand, OrderKey, Query, Revision};
+use martello::query::{
+    Comparison, Count, Direction, Expansion, Grouping, Limit, Nulls, Operand, OrderKey, Query, Revision,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::dice::Dice;
@@ -113,7 +115,10 @@ impl Writer<'_> {
         scalars.extend(query.tz.iter().map(|text| ("tz", text.clone())));
         scalars.extend(query.page.cursor.iter().map(|cursor| ("cursor", cursor.0.clone())));
         if query.key.is_none() {
-            scalars.extend(query.page.limit.map(|limit| ("limit", limit.to_string())));
+            scalars.extend(query.page.limit.map(|limit| match limit {
+                Limit::Rows(rows) => ("limit", rows.to_string()),
+                Limit::All => ("limit", "all".to_owned()),
+            }));
         }
         if query.count == Count::Exact {
             scalars.push(("count", "exact".to_owned()));
