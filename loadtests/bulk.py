@@ -165,8 +165,8 @@ def write_catalog(folder: Path) -> None:
         "tier": "internal",
         "description": said,
         "claims": {"tier": "internal"},
-        "rows_per_request": "all",
         "formats": "all",
+        "export": True,
         "datasets": {name: {"columns": "all"} for name in (BARS, BARS_LARGE)},
     }
     (folder / "access.yaml").write_text(json.dumps({"roles": [role]}))

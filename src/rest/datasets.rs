@@ -119,6 +119,7 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
         "limits": {
             "rows_per_request": view.rows_per_request(),
             "rows_by_default": LIMIT_DEFAULT.min(view.rows_per_request()),
+            "export": view.exports(),
         },
         "links": {
             "rows": format!("/v1/datasets/{}/rows", dataset.name),

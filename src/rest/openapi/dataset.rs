@@ -194,6 +194,7 @@ fn promises() -> Vec<Named> {
         [
             ("rows_per_request", count("Rows of a page at most.").into()),
             ("rows_by_default", count("Rows of a page when you do not say.").into()),
+            ("export", flag("Whether you may have all rows at once, by `limit=all`.").into()),
         ],
     );
     let links = object(

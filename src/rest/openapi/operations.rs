@@ -163,13 +163,19 @@ fn asked(view: &View) -> impl Iterator<Item = ParameterBuilder> {
                      the case of ASCII letters does not matter.";
         parameters.push(query("search", about, text().examples(["annual report"])));
     }
+    let about_limit = if view.exports() {
+        "Rows of a page at most: the page's size, never a cut of the whole. The word `all` in its place gives every row as a \
+         stream, in any format but JSON."
+    } else {
+        "Rows of a page at most: the page's size, never a cut of the whole."
+    };
     let limit = ObjectBuilder::new()
         .schema_type(JsonType::Integer)
         .minimum(Some(1))
         .maximum(Some(view.rows_per_request()))
         .default(Some(LIMIT_DEFAULT.min(view.rows_per_request()).into()));
     parameters.extend([
-        query("limit", "Rows of a page at most: the page's size, never a cut of the whole.", limit),
+        query("limit", about_limit, limit),
         query(
             "cursor",
             "Where the page before ended: its `page.next_cursor`. All but `select`, `expand`, `count` and `limit` must be \
