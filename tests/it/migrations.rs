@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::programs::run;
+use crate::programs::{clickhouse, python, run};
 use crate::support::{Backend, repository, variable};
 
 /// The SQL files of a folder, in the order of their names.
@@ -77,11 +77,41 @@ fn the_migrations_lead_to_the_schema() {
     assert!(meant == reached, "schema/ and migrations/ differ: {differ:?}");
 }
 
+#[test]
+fn the_migrations_of_clickhouse_lead_to_the_schema() {
+    let shown = |database: &str, folder: &str| {
+        run(clickhouse(&format!("CREATE DATABASE {database}"))).well();
+        let url = Backend::ClickHouse.url();
+        let (server, _) = url.rsplit_once('/').expect("a database");
+        let mut command = python(&["tests/support/apply.py", &format!("{server}/{database}")]);
+        run({
+            command.args(files(folder));
+            command
+        })
+        .well();
+        let tables = format!(
+            "SELECT replaceAll(create_table_query, '{database}.', '') FROM system.tables WHERE database = '{database}' ORDER BY name"
+        );
+        let shown = run(clickhouse(&tables)).well().to_owned();
+        run(clickhouse(&format!("DROP DATABASE {database}"))).well();
+        shown
+    };
+    let meant = shown("schema_meant", "schema/clickhouse");
+    assert!(meant.contains("CREATE TABLE news"), "{meant}");
+    assert_eq!(shown("schema_reached", "migrations/clickhouse"), meant);
+}
+
 /// Each line of `atlas.sum` hashes its file and all before it; the first one hashes names and hashes.
 #[test]
 fn the_sum_of_the_migrations_is_that_of_its_files() {
+    for folder in ["migrations/postgres", "migrations/clickhouse"] {
+        sum_is_of_its_files(folder);
+    }
+}
+
+fn sum_is_of_its_files(folder: &str) {
     let (mut every, mut total, mut lines) = (Context::new(&SHA256), Context::new(&SHA256), String::new());
-    for file in files("migrations/postgres") {
+    for file in files(folder) {
         let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
         every.update(name.as_bytes());
         every.update(&std::fs::read(&file).expect("a file"));
@@ -91,6 +121,6 @@ fn the_sum_of_the_migrations_is_that_of_its_files() {
         lines += &format!("{name} h1:{hash}\n");
     }
     let sum = format!("h1:{}\n{lines}", STANDARD.encode(total.finish()));
-    let written = std::fs::read_to_string(repository().join("migrations/postgres/atlas.sum")).expect("a sum");
-    assert_eq!(written, sum, "migrations/postgres/atlas.sum");
+    let written = std::fs::read_to_string(repository().join(folder).join("atlas.sum")).expect("a sum");
+    assert_eq!(written, sum, "{folder}/atlas.sum");
 }
