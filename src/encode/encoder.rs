@@ -20,6 +20,9 @@ const ROW_GROUP_ROWS_MAX: usize = 122_880;
 /// Encoded bytes of a row group at most. A row group is held until it is whole, so this bounds what an answer takes.
 const ROW_GROUP_BYTES_MAX: usize = 8 << 20;
 
+/// What Arrow writes before a batch: its fields' lengths and nulls.
+const MESSAGE_HEAD_BYTES: usize = 4096;
+
 /// What a document says of itself, where its media type has a place for it: Arrow and Parquet do.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -130,14 +133,17 @@ impl Encoder {
                 csv::write_rows(batch, style, out)
             }
             Writer::Arrow(schema, writer) => {
-                writer.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Arrow)?;
-                out.append(writer.get_mut());
+                let batch = fitted(schema, batch).map_err(Error::Arrow)?;
+                // A large batch is copied once: not again where its buffer grows.
+                writer.get_mut().reserve(batch.get_array_memory_size() + MESSAGE_HEAD_BYTES);
+                writer.write(&batch).map_err(Error::Arrow)?;
+                give(writer.get_mut(), out);
                 Ok(())
             }
             Writer::Parquet(schema, writer) => {
                 writer.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Parquet)?;
                 // The writer counts its bytes itself: what it has written may go.
-                out.append(writer.inner_mut());
+                give(writer.inner_mut(), out);
                 Ok(())
             }
         }
@@ -169,6 +175,15 @@ fn fitted(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowE
     let columns = schema.fields().iter().zip(batch.columns());
     let columns = columns.map(|(field, column)| finite(field.data_type(), column)).collect::<Result<_, _>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+/// Moves what was written, and copies it only behind what is there already.
+fn give(written: &mut Vec<u8>, out: &mut Vec<u8>) {
+    if out.is_empty() {
+        *out = std::mem::take(written);
+    } else {
+        out.append(written);
+    }
 }
 
 fn properties(facts: &Facts) -> WriterProperties {
