@@ -12,6 +12,7 @@ pub mod config;
 pub mod encode;
 pub mod engine;
 pub mod http;
+pub mod name;
 pub mod ops;
 pub mod plan;
 pub mod publish;
