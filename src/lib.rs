@@ -19,4 +19,5 @@ pub mod publish;
 pub mod query;
 pub mod rest;
 pub mod source;
+pub mod store;
 pub mod telemetry;
