@@ -15,3 +15,11 @@ pub fn unix_seconds() -> u64 {
 pub fn instant() -> std::time::Instant {
     std::time::Instant::now()
 }
+
+/// Now, to the microsecond, as databases keep it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one reader of the time")]
+pub fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}

@@ -61,6 +61,13 @@ pub fn collect() -> Result<PrometheusHandle, Error> {
     );
     metrics::describe_counter!("martello_source_errors_total", "Statements that failed, by source and kind.");
     metrics::describe_histogram!("martello_source_seconds", "Time of a statement to its last row, by source.");
+    metrics::describe_counter!("martello_store_errors_total", "Looks into the control store that failed.");
+    metrics::describe_gauge!("martello_store_age_seconds", "How long ago the control store was last heard of.");
+    metrics::describe_gauge!("martello_dataset_version", "The number of the version that is served, by dataset.");
+    metrics::describe_gauge!(
+        "martello_dataset_version_age_seconds",
+        "How long ago the version that is served was published, by dataset."
+    );
     Ok(handle)
 }
 

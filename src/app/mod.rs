@@ -21,6 +21,7 @@ use crate::http::Context;
 use crate::ops;
 use crate::query::CursorKey;
 use crate::source::{self, Mismatch, Sources};
+use crate::store::{self, Pointer, Store, Watcher};
 use crate::telemetry;
 
 pub use server::Error as ServerError;
@@ -59,6 +60,9 @@ pub enum Error {
     /// Live relations do not keep their contracts.
     #[error("serve relations that do not keep their contracts:\n{}", .0.iter().map(|mismatch| format!("  {mismatch}")).collect::<Vec<_>>().join("\n"))]
     Mismatches(Vec<Mismatch>),
+    /// The control store does not tell what is published.
+    #[error("read what is published")]
+    Store(#[source] store::Error),
     /// The key set cannot be read.
     #[error("read the key set")]
     Jwks(#[source] auth::JwksError),
@@ -96,7 +100,8 @@ pub struct Running {
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    rotation: Option<JoinHandle<()>>,
+    /// What goes on beside the listeners, and may end anywhere.
+    beside: Vec<JoinHandle<()>>,
 }
 
 /// Starts everything; returns when both listeners accept.
@@ -115,7 +120,12 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         }
     }
     let sources = Sources::open(&config.sources).map_err(Error::Source)?;
-    let mismatches = compare(&catalog, &sources).await;
+    let watcher = match &config.control {
+        None => None,
+        Some(control) => Some(watcher(control).await.map_err(Error::Store)?),
+    };
+    let pointer = watcher.as_ref().map_or_else(Pointer::live, Watcher::pointer);
+    let mismatches = compare(&catalog, &sources, &pointer).await;
     if !mismatches.is_empty() {
         return Err(Error::Mismatches(mismatches));
     }
@@ -126,6 +136,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         catalog,
         matrix,
         sources: sources.clone(),
+        pointer,
         cursors,
         count_budget: config.paging.count_budget,
         streams: Streams::new(&config.streams),
@@ -148,9 +159,11 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         tokio::spawn(public.serve(router::public(&context), stopped.clone(), http.drain_timeout)),
         tokio::spawn(admin.serve(admin_routes, stopped, http.drain_timeout)),
     ];
-    let rotation = rotation.map(|rotation| tokio::spawn(rotation.run()));
+    let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())
+        .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
+        .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
-    Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, rotation })
+    Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, beside })
 }
 
 impl Running {
@@ -170,16 +183,16 @@ impl Running {
                 tracing::error!(%error, "a listener ended in a panic");
             }
         }
-        if let Some(rotation) = self.rotation {
-            rotation.abort();
-        }
+        self.beside.iter().for_each(JoinHandle::abort);
     }
 }
 
 /// Compares contracts with live relations, as far as sources answer.
-async fn compare(catalog: &Catalog, sources: &Sources) -> Vec<Mismatch> {
-    let mut all = Vec::new();
+async fn compare(catalog: &Catalog, sources: &Sources, pointer: &Pointer) -> Vec<Mismatch> {
+    let (mut all, versions) = (Vec::new(), pointer.load());
     for dataset in catalog.iter() {
+        let published = versions.of(dataset.name.as_str()).map(|version| dataset.over(version.relation.clone()));
+        let dataset = published.as_ref().unwrap_or(dataset);
         let Ok(source) = sources.get(&dataset.source) else { continue };
         match tokio::time::timeout(COMPARE_TIMEOUT, source.mismatches(dataset)).await {
             Ok(Ok(mut mismatches)) => all.append(&mut mismatches),
@@ -193,6 +206,10 @@ async fn compare(catalog: &Catalog, sources: &Sources) -> Vec<Mismatch> {
         }
     }
     all
+}
+
+async fn watcher(control: &config::Control) -> Result<Watcher, store::Error> {
+    Watcher::begin(Store::open(control.url.expose())?).await
 }
 
 async fn keys(config: &config::Auth) -> Result<(Arc<Keys>, Option<Rotation>), Error> {

@@ -29,7 +29,7 @@ pub enum Family {
 }
 
 /// A mart or a signal that Martello serves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dataset {
     /// Its name in URLs and schemas.
     pub name: Name,
@@ -81,6 +81,12 @@ impl Dataset {
         self.by_name.get(name).copied()
     }
 
+    /// The same dataset, as it stands in another relation of its source.
+    #[must_use]
+    pub fn over(&self, relation: Relation) -> Self {
+        Self { relation, ..self.clone() }
+    }
+
     /// Whether `search` reads any of its columns.
     #[must_use]
     pub fn is_searchable(&self) -> bool {
@@ -98,7 +104,7 @@ pub enum Direction {
 }
 
 /// One served column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Column {
     /// Its name in every door and encoding.
     pub name: Name,
@@ -176,7 +182,7 @@ pub enum RelationKind {
 pub const RELATION_COLUMNS_MAX: usize = 8;
 
 /// A path from rows of one dataset to rows of another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Relationship {
     /// The path's name.
     pub name: Name,
@@ -191,7 +197,7 @@ pub struct Relationship {
 }
 
 /// A condition that a relation must meet before it is published.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Check {
     /// The columns have no null.
     NotNull(Vec<ColumnIndex>),
@@ -223,7 +229,7 @@ pub enum Check {
 }
 
 /// Where a dataset comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lineage {
     /// Datasets of the same catalog.
     pub derived_from: Vec<Name>,
@@ -232,7 +238,7 @@ pub struct Lineage {
 }
 
 /// A dataset on its way out (RFC 9745, RFC 8594).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Deprecation {
     /// The day from which it is deprecated.
     pub since: jiff::civil::Date,

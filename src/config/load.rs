@@ -105,6 +105,13 @@ fn check(mut config: Config) -> Result<Config, Error> {
             );
         }
     }
+    if let Some(control) = &mut config.control {
+        control.url = control.url.resolve()?;
+        let url = control.url.expose();
+        if !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+            return refuse("control.url", "expected a URL that begins with postgres:// or sqlite:");
+        }
+    }
     for (key, secret) in [("auth.hs256", &mut config.auth.hs256), ("paging.cursor_key", &mut config.paging.cursor_key)]
     {
         if let Some(secret) = secret {
@@ -187,13 +194,14 @@ mod tests {
     #[test]
     fn a_fault_names_its_key_and_place() {
         type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
-        let cases: [Case; 7] = [
+        let cases: [Case; 8] = [
             ("http:\n  lisen: x\n", &[], "lisen"),
             ("http:\n  head_timeout: soon\n", &[], "soon"),
             ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),
             ("", &[("MARTELLO__HTTP__HEAD_TIMEOUT", "soon")], "MARTELLO__HTTP__HEAD_TIMEOUT"),
             ("auth: {hs256: short}", &[], "auth.hs256"),
             ("sources: {marts: {url: 'mysql://x'}}", &[], "sources.marts.url"),
+            ("control: {url: 'clickhouse://x'}", &[], "control.url"),
             ("auth: {jwks: {url: 'http://127.0.0.1:x@keys.example/'}}", &[], "auth.jwks.url"),
         ];
         for (text, variables, named) in cases {

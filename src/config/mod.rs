@@ -29,6 +29,8 @@ pub struct Config {
     pub admin: Admin,
     /// Named sources, as contracts name them. At least one.
     pub sources: BTreeMap<String, Source>,
+    /// Where it is kept what was published. Without it every dataset is live.
+    pub control: Option<Control>,
     /// Who may call.
     pub auth: Auth,
     /// Pages.
@@ -46,6 +48,7 @@ impl Default for Config {
             http: Http::default(),
             admin: Admin::default(),
             sources: BTreeMap::new(),
+            control: None,
             auth: Auth::default(),
             paging: Paging::default(),
             streams: Streams::default(),
@@ -185,6 +188,23 @@ impl Source {
             acquire_timeout: acquire_timeout(),
             statement_timeout: statement_timeout(),
         }
+    }
+}
+
+/// The control store: which relation is which version of a dataset.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// `postgres://user:password@host/database`, with the tables of `migrations/control`, or `sqlite:path/to/file.sqlite`
+    /// for one instance.
+    pub url: Secret,
+}
+
+impl Control {
+    /// A store at that URL.
+    #[must_use]
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: Secret::from(url.into()) }
     }
 }
 
