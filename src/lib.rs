@@ -16,6 +16,7 @@ pub mod ops;
 pub mod plan;
 pub mod publish;
 pub mod query;
+pub mod redis;
 pub mod rest;
 pub mod source;
 pub mod telemetry;
