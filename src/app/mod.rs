@@ -21,6 +21,7 @@ use crate::http::Context;
 use crate::ops;
 use crate::query::CursorKey;
 use crate::source::{self, Mismatch, Sources};
+use crate::store::Pointer;
 use crate::telemetry;
 
 pub use server::Error as ServerError;
@@ -126,6 +127,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         catalog,
         matrix,
         sources: sources.clone(),
+        pointer: Pointer::live(),
         cursors,
         count_budget: config.paging.count_budget,
     });

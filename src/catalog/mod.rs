@@ -7,7 +7,6 @@ mod contract;
 mod dataset;
 mod filter;
 mod load;
-mod name;
 mod types;
 pub mod yaml;
 
@@ -15,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::name::{NAME_BYTES_MAX, Name, NameError, Relation};
 pub use contract::{Cache, Sla};
 pub use dataset::{
     Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Family, Lineage, PointInTime,
@@ -22,7 +22,6 @@ pub use dataset::{
 };
 pub use filter::{Comparison, Filter, Operand};
 pub use load::{compile, load};
-pub use name::{NAME_BYTES_MAX, Name, NameError, Relation};
 pub use types::{DECIMAL_DIGITS_MAX, Function, Operator, TYPES, Type, TypeError};
 
 /// Names of request parameters, now or in a later version; a column of that name could not be filtered.

@@ -20,6 +20,7 @@ use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
 use crate::plan::{self, Output, Plan};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
+use crate::store::{Pointer, Version};
 
 /// Everything that answers questions.
 pub struct Engine {
@@ -29,6 +30,8 @@ pub struct Engine {
     pub matrix: Arc<Matrix>,
     /// From where.
     pub sources: Sources,
+    /// Which version of each dataset is current.
+    pub pointer: Pointer,
     /// Signs pages' cursors.
     pub cursors: CursorKey,
     /// What counting all rows of a question may take.
@@ -114,7 +117,7 @@ impl Engine {
     /// # Errors
     /// Whatever makes it unanswerable.
     pub fn plan(&self, query: &Query, principal: &Principal) -> Result<Plan, plan::Error> {
-        plan::plan(query, &self.catalog, principal, &self.cursors)
+        plan::plan(query, &self.catalog, &self.pointer.load(), principal, &self.cursors)
     }
 
     /// Answers a plan.
@@ -151,6 +154,9 @@ impl Engine {
                     "has_more": next.is_some(),
                     "next_cursor": next.as_ref().map(|cursor| cursor.0.as_str()),
                 });
+                if plan.version_changed() {
+                    page["version_changed"] = json!(true);
+                }
                 if let Some(total) = self.total(plan).await {
                     page["total_count"] = json!(total.rows);
                     page["count_status"] = json!(total.status);
@@ -210,7 +216,7 @@ fn facts(plan: &Plan) -> Facts {
     });
     Facts {
         dataset: dataset.name.to_string(),
-        version: None,
+        version: plan.version().map(|version| version.number.to_string()),
         contract: dataset.contract.clone(),
         zone: plan.zone().and_then(|zone| zone.iana_name()).map(str::to_owned),
         notes: notes.collect(),
@@ -257,13 +263,14 @@ fn cut(batches: Vec<RecordBatch>, limit: usize, columns: &[usize]) -> Result<Vec
     Ok(page)
 }
 
-/// What the answer says of itself. A live dataset has no version yet.
+/// What the answer says of itself. A live dataset has no version.
 fn meta(plan: &Plan) -> String {
+    let version = plan.version().map(Arc::as_ref);
     let mut meta = json!({
         "dataset": plan.dataset().name.as_str(),
-        "version": null,
-        "published_at": null,
-        "data_through": null,
+        "version": version.map(|version: &Version| version.number),
+        "published_at": version.map(|version| version.published_at.to_string()),
+        "data_through": version.and_then(|version| version.data_through).map(|day| day.to_string()),
     });
     if let Some(zone) = plan.zone().and_then(|zone| zone.iana_name()) {
         meta["tz"] = json!(zone);

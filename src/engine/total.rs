@@ -110,7 +110,7 @@ impl Engine {
         Box::pin(async move {
             let failed = |error| failure(plan, error);
             let source = self.sources.get(plan.source()).map_err(failed)?;
-            let shape = source.shape(plan.dataset()).await.map_err(failed)?;
+            let shape = source.shape(plan.dataset(), plan.relation()).await.map_err(failed)?;
             let statement = source::statement(plan, &shape, parents);
             let parameters: Vec<String> = statement.parameters.iter().map(ToString::to_string).collect();
             let database = source::explain_plan(source.as_ref(), plan, parents).await.map_err(failed)?;

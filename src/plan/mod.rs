@@ -25,6 +25,7 @@ use crate::auth::Principal;
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Direction, Name, Relation};
 use crate::encode::MediaTypes;
 use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Nulls, Query};
+use crate::store::{Version, VersionId, Versions};
 
 pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORD_BYTES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
 pub use cursor::Keyset;
@@ -51,6 +52,10 @@ pub const LIMIT_DEFAULT: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct Plan {
     dataset: Arc<Dataset>,
+    /// What is read; `None` while the dataset is live.
+    version: Option<Arc<Version>>,
+    /// Whether the page before was of another version.
+    version_changed: bool,
     /// What a statement reads: the answer's fields, then those that only order or relations need.
     fields: Vec<Field>,
     shown: usize,
@@ -119,6 +124,7 @@ impl SortKey {
 /// What every part of a question is planned with.
 struct Scope<'a> {
     catalog: &'a Catalog,
+    versions: &'a Versions,
     principal: &'a Principal,
     cursors: &'a CursorKey,
 }
@@ -127,10 +133,16 @@ struct Scope<'a> {
 ///
 /// # Errors
 /// Whatever makes the question unanswerable, in terms of what the caller may know.
-pub fn plan(query: &Query, catalog: &Catalog, principal: &Principal, cursors: &CursorKey) -> Result<Plan, Error> {
+pub fn plan(
+    query: &Query,
+    catalog: &Catalog,
+    versions: &Versions,
+    principal: &Principal,
+    cursors: &CursorKey,
+) -> Result<Plan, Error> {
     let view =
         View::of(catalog, principal, &query.dataset).ok_or_else(|| Error::UnknownDataset(query.dataset.clone()))?;
-    build(&Scope { catalog, principal, cursors }, &view, query, None)
+    build(&Scope { catalog, versions, principal, cursors }, &view, query, None)
 }
 
 /// Plans a question, or the part of one that is about related rows.
@@ -187,6 +199,14 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         Some(cursor) => Some(cursor::open(cursor, scope.cursors, question, &order, &fields)?),
         None => None,
     };
+    let name = dataset.name.as_str();
+    let current = scope.versions.of(name);
+    // A walk stays on its version while that is kept, and then goes on with the current one.
+    let begun_on = after.as_ref().map(|(version, _)| *version);
+    let kept = begun_on.flatten().and_then(|id| scope.versions.kept(name, id));
+    let version = kept.or(current).cloned();
+    let version_changed = begun_on.is_some_and(|begun_on| begun_on != version.as_ref().map(|version| version.id));
+    let after = after.map(|(_, keyset)| keyset);
 
     let (revision, filter) = revision(&dataset, known, chosen, filter);
     let latest = latest(&dataset, latest_by);
@@ -211,6 +231,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         .part("single", |out| out.push(u8::from(single)))
         .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)))
         .part("count", |out| out.push(query.count as u8))
+        .part("version_changed", |out| out.push(u8::from(version_changed)))
         .part("related", |out| {
             for related in &related {
                 out.extend(related.name.as_str().bytes());
@@ -224,6 +245,8 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
     let media_types = related.iter().fold(view.media_types(), |all, related| all.and(related.plan.media_types));
     Ok(Plan {
         dataset,
+        version,
+        version_changed,
         fields,
         shown,
         revision,
@@ -319,10 +342,33 @@ impl Plan {
         &self.dataset.source
     }
 
-    /// What is read.
+    /// What is read: the relation of the version, or the one that is written in place.
     #[must_use]
     pub fn relation(&self) -> &Relation {
-        &self.dataset.relation
+        self.version.as_ref().map_or(&self.dataset.relation, |version| &version.relation)
+    }
+
+    /// The version that is read; `None` while the dataset is live.
+    #[must_use]
+    pub fn version(&self) -> Option<&Arc<Version>> {
+        self.version.as_ref()
+    }
+
+    /// Whether the page before this one was of another version.
+    #[must_use]
+    pub fn version_changed(&self) -> bool {
+        self.version_changed
+    }
+
+    /// The versions of all datasets that are read: of its own, then of its relations in their order, and of theirs.
+    /// `None` when any of them is live.
+    #[must_use]
+    pub fn versions(&self) -> Option<Vec<VersionId>> {
+        let mut versions = vec![self.version.as_ref()?.id];
+        for related in &self.related {
+            versions.extend(related.plan.versions()?);
+        }
+        Some(versions)
     }
 
     /// What a statement reads; the first [`Self::shown`] are the answer's.

@@ -29,7 +29,7 @@ use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, TryStreamExt as _};
 
-use crate::catalog::{Dataset, Name, Type};
+use crate::catalog::{Dataset, Name, Relation, Type};
 use crate::config;
 use crate::plan::{Output, Plan, Value};
 
@@ -57,9 +57,9 @@ pub trait Source: Send + Sync {
     /// Whose SQL it takes.
     fn dialect(&self) -> Dialect;
 
-    /// How the relation of a dataset is read.
-    fn shape<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Arc<Shape>, Error>> {
-        let _ = dataset;
+    /// How a relation is read that has a dataset's columns.
+    fn shape<'a>(&'a self, dataset: &'a Dataset, relation: &'a Relation) -> BoxFuture<'a, Result<Arc<Shape>, Error>> {
+        let _ = (dataset, relation);
         Box::pin(std::future::ready(Ok(Arc::new(Shape::plain(self.dialect())))))
     }
 
@@ -149,7 +149,7 @@ pub fn schema(plan: &Plan) -> SchemaRef {
 /// # Errors
 /// When the source does not answer.
 pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> Result<BatchStream, Error> {
-    let shape = source.shape(plan.dataset()).await?;
+    let shape = source.shape(plan.dataset(), plan.relation()).await?;
     Ok(source.run(statement(plan, &shape, parents), Reading::of(plan, parents)))
 }
 
@@ -158,7 +158,7 @@ pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>
 /// # Errors
 /// When the source does not answer.
 pub async fn count_rows(source: &dyn Source, plan: &Plan) -> Result<u64, Error> {
-    let shape = source.shape(plan.dataset()).await?;
+    let shape = source.shape(plan.dataset(), plan.relation()).await?;
     let statement = counting(plan, &shape);
     let rows = source.run(statement, Reading::columns(&[("count", Type::Int64)])).try_collect::<Vec<_>>().await?;
     let count = rows.first().map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0));
@@ -192,7 +192,7 @@ pub async fn explain_plan(
     plan: &Plan,
     parents: Option<&Parents>,
 ) -> Result<serde_json::Value, Error> {
-    let shape = source.shape(plan.dataset()).await?;
+    let shape = source.shape(plan.dataset(), plan.relation()).await?;
     explain(source, statement(plan, &shape, parents)).await
 }
 

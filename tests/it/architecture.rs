@@ -7,7 +7,7 @@ use crate::support::repository;
 
 /// Floors from the ground up; neighbors are strangers. ARCHITECTURE.md shows the same list.
 const FLOORS: [&[&str]; 10] = [
-    &["clock", "config", "encode", "redis", "telemetry"],
+    &["clock", "config", "encode", "name", "redis", "telemetry"],
     &["cache", "catalog", "store"],
     &["auth", "limit", "query"],
     &["plan"],

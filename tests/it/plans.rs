@@ -9,6 +9,7 @@ use martello::plan::{self, Plan, Value};
 use martello::query::{Count, CursorKey, Query};
 use martello::rest::question;
 use martello::source::{Dialect, Parameter, Shape, Statement, counting, statement};
+use martello::store::Versions;
 use proptest::prelude::*;
 
 use crate::support::repository;
@@ -23,7 +24,7 @@ fn principal(house: &House, role: &str) -> Principal {
 }
 
 fn planned(catalog: &Catalog, principal: &Principal, query: &Query) -> Result<Plan, plan::Error> {
-    plan::plan(query, catalog, principal, &CursorKey::new(&[7; 32]))
+    plan::plan(query, catalog, &Versions::default(), principal, &CursorKey::new(&[7; 32]))
 }
 
 #[test]

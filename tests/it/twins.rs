@@ -8,6 +8,7 @@ use martello::auth::Principal;
 use martello::plan::{self, Fingerprint};
 use martello::query::{CursorKey, Query};
 use martello::rest::{question, question_of_body};
+use martello::store::Versions;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -257,7 +258,8 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
 
 fn fingerprint(query: &Query) -> Fingerprint {
     let role = Arc::clone(HOUSE.matrix.role("internal_scientist").expect("a role"));
-    let plan = plan::plan(query, &HOUSE.catalog, &Principal::acting_as(role), &CursorKey::new(&[7; 32]));
+    let plan =
+        plan::plan(query, &HOUSE.catalog, &Versions::default(), &Principal::acting_as(role), &CursorKey::new(&[7; 32]));
     plan.unwrap_or_else(|error| panic!("{error:?}: {query:?}")).fingerprint()
 }
 

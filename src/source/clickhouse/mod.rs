@@ -24,7 +24,7 @@ use super::gate::Gate;
 use super::shape::Shape;
 use super::sql::{Dialect, Parameter, Statement};
 use super::{BatchStream, Error, Mismatch, Reading, Source, count};
-use crate::catalog::{Column, Dataset, Type};
+use crate::catalog::{Column, Dataset, Relation, Type};
 use crate::config;
 use crate::plan::Value;
 
@@ -53,6 +53,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("group_by_use_nulls", "0"),
 ];
 
+/// Relations whose columns are remembered at most: each version of a dataset has its own.
+const SHAPES_MAX: usize = 1024;
+
 /// One ClickHouse database, or any node of a cluster.
 pub struct ClickHouse {
     name: Arc<str>,
@@ -61,7 +64,7 @@ pub struct ClickHouse {
     client: Client,
     gate: Gate,
     statement_timeout: Duration,
-    /// Of each dataset that was asked for.
+    /// Of each dataset and relation that was asked for.
     shapes: Arc<Mutex<HashMap<String, Arc<Shape>>>>,
 }
 
@@ -110,9 +113,8 @@ impl ClickHouse {
     }
 
     /// The live columns of a relation, by name; none when there is no such relation.
-    async fn live(&self, dataset: &Dataset) -> Result<HashMap<String, Live>, Error> {
+    async fn live(&self, relation: &Relation) -> Result<HashMap<String, Live>, Error> {
         let text = |text: &str| Parameter::One(Type::String, Value::String(text.to_owned()));
-        let relation = &dataset.relation;
         let statement = Statement {
             text: "SELECT name, type FROM system.columns \
                 WHERE database = if({p1:String} = '', currentDatabase(), {p1:String}) AND table = {p2:String}"
@@ -138,13 +140,14 @@ impl Source for ClickHouse {
         Dialect::ClickHouse
     }
 
-    fn shape<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Arc<Shape>, Error>> {
+    fn shape<'a>(&'a self, dataset: &'a Dataset, relation: &'a Relation) -> BoxFuture<'a, Result<Arc<Shape>, Error>> {
         Box::pin(async move {
-            let known = |shapes: &HashMap<String, Arc<Shape>>| shapes.get(dataset.name.as_str()).cloned();
+            let name = format!("{} {relation}", dataset.name);
+            let known = |shapes: &HashMap<String, Arc<Shape>>| shapes.get(&name).cloned();
             if let Some(shape) = known(&self.shapes.lock().unwrap_or_else(PoisonError::into_inner)) {
                 return Ok(shape);
             }
-            let live = self.live(dataset).await?;
+            let live = self.live(relation).await?;
             let conversions = dataset
                 .columns
                 .iter()
@@ -152,7 +155,10 @@ impl Source for ClickHouse {
                 .filter_map(|(index, column)| Some((index, live.get(column.name.as_str())?.conversion(column)?)));
             let shape = Arc::new(Shape::converted(Dialect::ClickHouse, conversions));
             let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-            shapes.insert(dataset.name.to_string(), Arc::clone(&shape));
+            if shapes.len() >= SHAPES_MAX {
+                shapes.clear();
+            }
+            shapes.insert(name, Arc::clone(&shape));
             Ok(shape)
         })
     }
@@ -218,7 +224,7 @@ impl Source for ClickHouse {
 
     fn mismatches<'a>(&'a self, dataset: &'a Dataset) -> BoxFuture<'a, Result<Vec<Mismatch>, Error>> {
         Box::pin(async move {
-            let live = self.live(dataset).await?;
+            let live = self.live(&dataset.relation).await?;
             let mismatch = |column: Option<&Column>, contract: String, found: &str| Mismatch {
                 dataset: dataset.name.to_string(),
                 column: column.map(|column| column.name.to_string()),
