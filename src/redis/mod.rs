@@ -61,17 +61,13 @@ pub struct Redis {
     release: Script,
 }
 
-/// What a key had, or else who may now make it.
+/// What a key has, and who may make it anew.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Leased {
-    /// It had a value after all.
-    Value(Vec<u8>),
-    /// The caller may make it, and nobody else as long as the lease holds.
-    Granted,
-    /// Somebody else makes it.
-    Taken,
-    /// Redis does not say.
-    Unknown,
+pub struct Leased {
+    /// The value that it has.
+    pub value: Option<Vec<u8>>,
+    /// Whether the caller holds the lease now; somebody else does otherwise.
+    pub granted: bool,
 }
 
 impl Redis {
@@ -115,30 +111,21 @@ impl Redis {
         let _: Option<()> = set.await;
     }
 
-    /// A key's value, or else the lease to make it: `token` names who holds it.
-    pub async fn get_or_lease(&self, key: &str, token: &str, ttl: Duration) -> Leased {
+    /// A key's value, and the lease to make it anew unless somebody else holds it: `token` names who does. `None` when
+    /// Redis does not say.
+    pub async fn lease(&self, key: &str, token: &str, ttl: Duration) -> Option<Leased> {
         let mut pipeline = redis::pipe();
-        // The value is read after the lease was tried: whoever set it has let go of the lease only then.
-        pipeline.cmd("SET").arg(self.lease(key)).arg(token).arg("NX").arg("PX").arg(millis(ttl));
+        // The value is read behind the lease: whoever held it before has set the value first, and let go then.
+        pipeline.cmd("SET").arg(self.lease_name(key)).arg(token).arg("NX").arg("PX").arg(millis(ttl));
         pipeline.cmd("GET").arg(self.name(key));
         let asked = self.ask("lease", async |mut connection| pipeline.query_async(&mut connection).await);
-        let Some((leased, value)): Option<(Option<String>, Option<Vec<u8>>)> = asked.await else {
-            return Leased::Unknown;
-        };
-        match (leased, value) {
-            (None, Some(value)) => Leased::Value(value),
-            (Some(_), Some(value)) => {
-                self.release(key, token).await;
-                Leased::Value(value)
-            }
-            (Some(_), None) => Leased::Granted,
-            (None, None) => Leased::Taken,
-        }
+        let (lease, value): (Option<String>, Option<Vec<u8>>) = asked.await?;
+        Some(Leased { value, granted: lease.is_some() })
     }
 
     /// Lets go of a lease, where the token still holds it.
     pub async fn release(&self, key: &str, token: &str) {
-        let mut invocation = self.release.key(self.lease(key));
+        let mut invocation = self.release.key(self.lease_name(key));
         invocation.arg(token);
         let asked = self.ask("release", async |mut connection| invocation.invoke_async(&mut connection).await);
         // A lease that is not let go of ends by itself.
@@ -192,7 +179,7 @@ impl Redis {
         format!("{}:{{{key}}}", self.prefix)
     }
 
-    fn lease(&self, key: &str) -> String {
+    fn lease_name(&self, key: &str) -> String {
         format!("{}:{{{key}}}:lease", self.prefix)
     }
 
