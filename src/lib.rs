@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod ops;
 pub mod plan;
 pub mod publish;
 pub mod query;
+pub mod redis;
 pub mod rest;
 pub mod source;
 pub mod store;

@@ -121,6 +121,15 @@ fn check(mut config: Config) -> Result<Config, Error> {
             }
         }
     }
+    if let Some(redis) = &mut config.redis {
+        redis.url = redis.url.resolve()?;
+        if !["redis://", "rediss://"].iter().any(|scheme| redis.url.expose().starts_with(scheme)) {
+            return refuse("redis.url", "expected a URL that begins with redis:// or rediss://");
+        }
+        if redis.timeout.is_zero() {
+            return refuse("redis.timeout", "expected more than 0: it is what ends a wait");
+        }
+    }
     let Auth { issuer, audience, token_types, leeway, jwks, .. } = &config.auth;
     if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
         return refuse("auth", "expected issuer, audience and token_types that are not empty");

@@ -6,6 +6,7 @@
 pub mod duration;
 mod load;
 mod secret;
+pub mod size;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +38,10 @@ pub struct Config {
     pub paging: Paging,
     /// Streams of all rows.
     pub streams: Streams,
+    /// Answers that are kept in memory.
+    pub cache: Cache,
+    /// Answers that all instances share; without it each keeps its own only.
+    pub redis: Option<Redis>,
     /// Logs.
     pub log: Log,
 }
@@ -52,6 +57,8 @@ impl Default for Config {
             auth: Auth::default(),
             paging: Paging::default(),
             streams: Streams::default(),
+            cache: Cache::default(),
+            redis: None,
             log: Log::default(),
         }
     }
@@ -304,6 +311,74 @@ impl Default for Streams {
     fn default() -> Self {
         Self { client: 2, internal: 4 }
     }
+}
+
+/// Answers that are kept in memory.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// What they may take together, with their compressed forms. `256MiB`.
+    #[serde(with = "size::text")]
+    pub memory: u64,
+    /// A longer answer is not kept. `16MiB`.
+    #[serde(with = "size::text")]
+    pub entry_max: u64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { memory: 256 << 20, entry_max: 16 << 20 }
+    }
+}
+
+/// A Redis that all instances share. Nothing in it is needed, and its failure is nobody's.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// `redis://user:password@host:6379/0`, or `rediss://` with TLS.
+    pub url: Secret,
+    /// What every key begins with: who shares it shares answers. `martello`.
+    #[serde(default = "redis_prefix")]
+    pub prefix: String,
+    /// An answer of Redis is awaited so long, connecting included. `100ms`.
+    #[serde(default = "redis_timeout", with = "duration::text")]
+    pub timeout: Duration,
+    /// Answers of a version are kept so long, a tenth more or less. `1h`.
+    #[serde(default = "redis_ttl", with = "duration::text")]
+    pub ttl: Duration,
+    /// A longer answer, once compressed, is not shared. `1MiB`.
+    #[serde(default = "redis_entry_max", with = "size::text")]
+    pub entry_max: u64,
+}
+
+impl Redis {
+    /// A Redis at that URL, with every default.
+    #[must_use]
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: Secret::from(url.into()),
+            prefix: redis_prefix(),
+            timeout: redis_timeout(),
+            ttl: redis_ttl(),
+            entry_max: redis_entry_max(),
+        }
+    }
+}
+
+fn redis_prefix() -> String {
+    "martello".into()
+}
+
+fn redis_timeout() -> Duration {
+    Duration::from_millis(100)
+}
+
+fn redis_ttl() -> Duration {
+    Duration::from_secs(3600)
+}
+
+fn redis_entry_max() -> u64 {
+    1 << 20
 }
 
 /// What is logged, and how.

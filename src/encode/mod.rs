@@ -1,5 +1,6 @@
-//! Record batches to bytes. This room knows Arrow types and media types; no dataset, no plan, no HTTP.
+//! Record batches to bytes, and bytes to fewer of them. This room knows Arrow types and media types; no dataset, no plan, no HTTP.
 
+mod coding;
 mod csv;
 mod encoder;
 mod finite;
@@ -8,6 +9,7 @@ mod media_type;
 mod nest;
 mod text;
 
+pub use coding::{Coding, Codings};
 pub use encoder::{Encoder, Facts, Note};
 pub use json::{Numbers, Style, columns, one, page};
 pub use media_type::{MediaType, MediaTypes, Refused};
