@@ -298,6 +298,25 @@ async fn a_server_that_is_out_is_told_as_such() {
     server.stop().await;
 }
 
+/// A wire that is there: answers are compressed on their way, and the same.
+#[tokio::test]
+async fn compressed_answers_are_the_same() {
+    let mut compressed = config(Backend::ClickHouse);
+    let url = format!("{}?compression=lz4", Backend::ClickHouse.url());
+    compressed.sources.insert("marts".into(), config::Source::at(url));
+    let (plain, compressed) = (Server::over(Backend::ClickHouse).await, Server::start(compressed).await);
+    for target in
+        ["price_daily/rows?limit=1000", "news/rows?limit=all&format=csv&sort=news_id", "signal/rows?symbol=NONE"]
+    {
+        let ask = async |server: &Server| server.get("client_pro", &format!("/v1/datasets/{target}")).await;
+        let (one, other) = (ask(&plain).await, ask(&compressed).await);
+        assert_eq!((one.status, other.status), (200, 200), "{target}: {}", other.text());
+        assert!(one.body == other.body, "{target}");
+    }
+    plain.stop().await;
+    compressed.stop().await;
+}
+
 /// A user who may only read is enough, and a wrong password is told to the log alone.
 #[tokio::test]
 async fn a_reader_is_enough_and_a_stranger_is_refused() {
