@@ -11,7 +11,7 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnection};
-use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, SqlSafeStr as _, Statement as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _, Statement as _};
 
 use super::decode::{Cell, ColumnBuilder, Rows, Unfit, read_one};
 use super::gate::Gate;
@@ -82,6 +82,9 @@ async fn begin(connection: &mut PgConnection, statement: &Statement, reading: &R
         let set = format!("SELECT {}", sets.join(", "));
         sqlx::query_with(AssertSqlSafe(set), arguments).execute(&mut *connection).await.map_err(statement_error)?;
     }
+    // What the driver remembers of this text may be older than the last migration, and COPY would come in other types.
+    // From here on the relation is locked against another.
+    connection.clear_cached_statements().await.map_err(statement_error)?;
     let described = AssertSqlSafe(statement.text.clone()).into_sql_str();
     let described = connection.prepare(described).await.map_err(statement_error)?;
     readers_of(described.columns(), &reading.columns)

@@ -263,10 +263,13 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
         caused.insert(kind.slug);
     }
 
-    let answer = server.get("client_basic", &format!("{rows}?format=parquet")).await;
-    let kind = problem::FORMAT_NOT_GRANTED;
-    assert_eq!((answer.status, answer.problem().as_str()), (kind.status.as_u16(), kind.slug));
-    caused.insert(kind.slug);
+    for (asked, kind) in
+        [("format=parquet", problem::FORMAT_NOT_GRANTED), ("format=csv&limit=all", problem::EXPORT_NOT_GRANTED)]
+    {
+        let answer = server.get("client_basic", &format!("{rows}?{asked}")).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (kind.status.as_u16(), kind.slug));
+        caused.insert(kind.slug);
+    }
 
     let ours = OURS.iter().map(|kind| kind.slug);
     let all: BTreeSet<&str> = problem::ALL.iter().map(|kind| kind.slug).collect();

@@ -238,6 +238,28 @@ async fn a_failure_among_the_rows_leaves_a_document_that_does_not_look_whole() {
     }
 }
 
+/// The driver knows a statement by its text, and what it knows may be older than a migration.
+#[tokio::test]
+async fn a_stream_comes_in_the_types_of_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let view = "SELECT n::bigint AS id, n::bigint AS share FROM generate_series(1, 3) n";
+    let mut config = trial(Backend::Postgres, "streams_altered", view, folder.path());
+    let contract = CONTRACT.replace("name: share, type: int64", "name: share, type: 'decimal(38,2)'");
+    let contract = contract.replace("RELATION", "streams_altered.broken");
+    std::fs::write(folder.path().join("datasets/broken.yaml"), contract).expect("written");
+    // One connection, besides those that streams may not take.
+    config.streams.client = 0;
+    config.streams.internal = 1;
+    let server = Server::start(config).await;
+    let target = "/v1/datasets/broken/rows?limit=all&format=csv";
+    let expected = "id,share\r\n1,1.00\r\n2,2.00\r\n3,3.00\r\n";
+    assert_eq!(server.get("any", target).await.text(), expected);
+    let altered = "SELECT n::bigint AS id, n::numeric(38,2) AS share FROM generate_series(1, 3) n";
+    run(psql(&format!("DROP VIEW streams_altered.broken; CREATE VIEW streams_altered.broken AS {altered}"))).well();
+    assert_eq!(server.get("any", target).await.text(), expected);
+    server.stop().await;
+}
+
 /// Connections of this server that stream.
 fn streaming() -> usize {
     let count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY (%streams_long%' AND state = 'active'";

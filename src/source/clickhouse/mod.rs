@@ -192,7 +192,12 @@ impl Source for ClickHouse {
                             if !received && is_network(&error) && attempt < ATTEMPTS_MAX {
                                 break Some(error);
                             }
+                            if !is_network(&error) {
+                                // The server has ended it itself.
+                                running.finish();
+                            }
                             Err(statement_error(error))?;
+                            return;
                         }
                     }
                 };

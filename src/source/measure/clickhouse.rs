@@ -5,28 +5,15 @@ use jiff::tz::TimeZone;
 
 use super::{by_time, column};
 use crate::catalog::{ColumnIndex, Function, Type};
-use crate::plan::{Output, Plan, Value};
+use crate::plan::{Plan, Value};
 use crate::query::Bucket;
-use crate::source::sql::{Expr, From, Parameter, Part, Select};
+use crate::source::sql::{Expr, Parameter, Part};
 
 /// Squares of so many digits, added up ten to the twenty-fourth times, stay within the 76 digits of 256 bits.
 const SQUARED_DIGITS_MAX: u8 = 19;
 
-/// One row for each group: the plan's fields by their names.
-pub(super) fn grouped<'p>(plan: &'p Plan, from: From<'p>, filter: Expr<'p>, groups: usize) -> Select<'p> {
-    let named = plan.fields().iter().map(|field| {
-        let value = match field.output {
-            Output::Column(index) => column(plan, index),
-            Output::Bucket(index, bucket) => interval(plan, index, bucket),
-            Output::Measure(function, of) => measure(plan, function, of),
-        };
-        Expr::Named(Box::new(value), &field.name)
-    });
-    Select { columns: named.collect(), from, filter, groups, ..Select::default() }
-}
-
 /// Days of `Date` end in 2149 and begin in 1970: intervals are counted in `Date32`.
-fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
+pub(super) fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
     let value = column(plan, index);
     let day = match plan.column(index).data_type {
         Type::Date => Expr::between("toDate32(", value, ")"),
@@ -65,7 +52,7 @@ fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
 }
 
 /// `-OrNull`: without a value ClickHouse's functions answer a zero, where SQL has null.
-fn measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
+pub(super) fn measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
     let Some(index) = of else { return Expr::word("count()") };
     let data_type = plan.column(index).data_type;
     let value = || column(plan, index);

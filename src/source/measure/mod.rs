@@ -6,8 +6,9 @@ mod sqlite;
 
 use super::condition::sortable;
 use super::sql::{Dialect, Expr, From, Order, Select};
-use crate::catalog::{ColumnIndex, Direction};
-use crate::plan::Plan;
+use crate::catalog::{ColumnIndex, Direction, Function};
+use crate::plan::{Output, Plan};
+use crate::query::Bucket;
 
 pub(super) use sqlite::{sum_of_text, sum_to_text};
 
@@ -20,12 +21,25 @@ pub(super) fn grouped<'p>(
     columns: &[ColumnIndex],
 ) -> Select<'p> {
     let groups = plan.fields().iter().filter(|field| field.groups()).count();
-    match dialect {
-        Dialect::ClickHouse => clickhouse::grouped(plan, from, filter, groups),
-        Dialect::Postgres => postgres::grouped(plan, from, filter, groups),
-        Dialect::Sqlite => sqlite::grouped(plan, from, filter, columns, groups),
-    }
+    let (interval, measure): (Interval, Measure) = match dialect {
+        Dialect::ClickHouse => (clickhouse::interval, clickhouse::measure),
+        Dialect::Postgres => (postgres::interval, postgres::measure),
+        Dialect::Sqlite => return sqlite::grouped(plan, from, filter, columns, groups),
+    };
+    let named = plan.fields().iter().map(|field| {
+        let value = match field.output {
+            Output::Column(index) => column(plan, index),
+            Output::Bucket(index, bucket) => interval(plan, index, bucket),
+            Output::Measure(function, of) => measure(plan, function, of),
+        };
+        Expr::Named(Box::new(value), &field.name)
+    });
+    Select { columns: named.collect(), from, filter, groups, ..Select::default() }
 }
+
+/// What a database has an expression for.
+type Interval = for<'p> fn(&'p Plan, ColumnIndex, Bucket) -> Expr<'p>;
+type Measure = for<'p> fn(&'p Plan, Function, Option<ColumnIndex>) -> Expr<'p>;
 
 fn column(plan: &Plan, index: ColumnIndex) -> Expr<'_> {
     Expr::Column(&plan.column(index).name)

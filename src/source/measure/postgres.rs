@@ -4,24 +4,11 @@ use jiff::tz::TimeZone;
 
 use super::{column, sortable, time_order};
 use crate::catalog::{ColumnIndex, Direction, Function, Type};
-use crate::plan::{Output, Plan, Value};
+use crate::plan::{Plan, Value};
 use crate::query::Bucket;
-use crate::source::sql::{Expr, From, Parameter, Part, Select};
+use crate::source::sql::{Expr, Parameter, Part};
 
-/// One row for each group: the plan's fields by their names.
-pub(super) fn grouped<'p>(plan: &'p Plan, from: From<'p>, filter: Expr<'p>, groups: usize) -> Select<'p> {
-    let named = plan.fields().iter().map(|field| {
-        let value = match field.output {
-            Output::Column(index) => column(plan, index),
-            Output::Bucket(index, bucket) => interval(plan, index, bucket),
-            Output::Measure(function, of) => measure(plan, function, of),
-        };
-        Expr::Named(Box::new(value), &field.name)
-    });
-    Select { columns: named.collect(), from, filter, groups, ..Select::default() }
-}
-
-fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
+pub(super) fn interval(plan: &Plan, index: ColumnIndex, bucket: Bucket) -> Expr<'_> {
     let value = column(plan, index);
     let local = match plan.column(index).data_type {
         Type::Date if bucket == Bucket::Day => return value,
@@ -55,7 +42,7 @@ fn trunc(bucket: Bucket) -> &'static str {
     }
 }
 
-fn measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
+pub(super) fn measure(plan: &Plan, function: Function, of: Option<ColumnIndex>) -> Expr<'_> {
     let Some(index) = of else { return Expr::word("count(*)") };
     let data_type = plan.column(index).data_type;
     let value = column(plan, index);
