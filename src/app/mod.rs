@@ -154,7 +154,14 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
 
     let (stop, stopped) = watch::channel(false);
     let draining = Arc::new(AtomicBool::new(false));
-    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining) });
+    let publishing = match &config.control {
+        None => None,
+        Some(control) => {
+            let store = Arc::new(Store::open(control.url.expose()).map_err(Error::Store)?);
+            Some(ops::Publishing { context: context.clone(), store })
+        }
+    };
+    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing });
     let tasks = vec![
         tokio::spawn(public.serve(router::public(&context), stopped.clone(), http.drain_timeout)),
         tokio::spawn(admin.serve(admin_routes, stopped, http.drain_timeout)),

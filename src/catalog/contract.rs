@@ -36,6 +36,8 @@ pub(super) struct Contract {
     pub(super) deprecation: Option<DeprecationForm>,
     #[serde(default)]
     pub(super) cache: Cache,
+    #[serde(default)]
+    pub(super) versions: Retention,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +186,23 @@ pub(super) struct DeprecationForm {
     pub(super) since: Text,
     pub(super) sunset: Option<Text>,
     pub(super) replacement: Option<Text>,
+}
+
+/// Which versions are kept: the newest ones, and those that were current not long ago.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// So many, the current one among them.
+    pub keep: usize,
+    /// Those whose place the next one took no longer ago than this.
+    #[serde(rename = "for", with = "crate::config::duration::text")]
+    pub period: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep: 3, period: Duration::from_secs(7 * 24 * 3600) }
+    }
 }
 
 /// How long an answer may be kept (RFC 9111, RFC 5861).

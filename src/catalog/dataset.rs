@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, Function, Name, Operator, Relation, Sla, Type};
+use super::{Cache, Function, Name, Operator, Relation, Retention, Sla, Type};
 
 /// A column's place in [`Dataset::columns`].
 pub type ColumnIndex = usize;
@@ -69,6 +69,8 @@ pub struct Dataset {
     pub deprecation: Option<Deprecation>,
     /// How long answers may be kept.
     pub cache: Cache,
+    /// Which versions are kept.
+    pub versions: Retention,
     /// The SHA-256 of the contract as it stands in its file, in hexadecimal: what a copy of the data was made under.
     pub contract: String,
     pub(super) by_name: HashMap<Name, ColumnIndex>,

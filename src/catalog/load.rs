@@ -250,6 +250,7 @@ fn dataset(contract: &Contract, text: &str, checked: &mut Checked<'_>) -> Option
         lineage: Lineage { derived_from, description: contract.lineage.description.trim().to_owned() },
         deprecation,
         cache: contract.cache.clone(),
+        versions: contract.versions.clone(),
         contract: hash(text),
         by_name,
     })

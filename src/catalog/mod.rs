@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::name::{NAME_BYTES_MAX, Name, NameError, Relation};
-pub use contract::{Cache, Sla};
+pub use contract::{Cache, Retention, Sla};
 pub use dataset::{
     Bars, Check, Column, ColumnIndex, Dataset, Deprecation, Direction, Family, Lineage, PointInTime,
     RELATION_COLUMNS_MAX, RelationKind, Relationship,

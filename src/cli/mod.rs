@@ -4,6 +4,7 @@
 mod catalog;
 mod demo;
 mod load;
+mod publish;
 mod serve;
 mod spec;
 mod token;
@@ -47,6 +48,16 @@ enum Command {
     Openapi(spec::Arguments),
     /// Fills the relation of a dataset from a Parquet file.
     Load(load::Arguments),
+    /// Checks a relation, and makes it the version of a dataset that everybody reads.
+    Publish(publish::Publish),
+    /// Serves an older version of a dataset again, as a new one.
+    Rollback(publish::Rollback),
+    /// Lists and prunes versions.
+    #[command(subcommand)]
+    Versions(publish::Versions),
+    /// Looks after the control store.
+    #[command(subcommand)]
+    Control(publish::Control),
     /// Checks the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -92,6 +103,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, config)?,
         Command::Openapi(spec) => return spec::run(&spec, &config()?),
         Command::Load(load) => load::load(&load, &config()?).await?,
+        Command::Publish(publish) => publish::publish(publish, &config()?).await?,
+        Command::Rollback(rollback) => publish::roll_back(rollback, &config()?).await?,
+        Command::Versions(command) => publish::versions(command, &config()?).await?,
+        Command::Control(command) => publish::control(command, &config()?).await?,
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;
             say(&(serde_json::to_string_pretty(&config).context("write the configuration")? + "\n"))?;

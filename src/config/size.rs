@@ -47,7 +47,6 @@ pub mod text {
     ///
     /// # Errors
     /// Only the serializer's own.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `with` passes a reference to the field")]
     pub fn serialize<S: Serializer>(bytes: &u64, output: S) -> Result<S::Ok, S::Error> {
         output.serialize_str(&super::format_size(*bytes))
     }

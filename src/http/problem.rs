@@ -11,6 +11,7 @@ use crate::auth;
 use crate::encode::{MediaTypes, Refused};
 use crate::engine;
 use crate::plan;
+use crate::publish::PublishError;
 use crate::source;
 use crate::telemetry;
 
@@ -111,6 +112,12 @@ kinds! {
         "The resource reads no body of this media type. A GET reads none at all.";
     HEAD_TOO_LARGE = "head-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large",
         "The request's headers are too many or too large.";
+    NOT_A_PUBLISHER = "not-a-publisher", FORBIDDEN, "Publishing is not yours to do",
+        "Publishing and rolling back need the role internal_publisher, on the admin listener.";
+    NOT_PUBLISHED = "not-published", UNPROCESSABLE_ENTITY, "The version was not published",
+        "The relation does not keep its contract, does not meet its checks, or holds an older version; or there is no version to go back to. The detail says which. What is current is as it was.";
+    CONTROL_UNAVAILABLE = "control-unavailable", SERVICE_UNAVAILABLE, "The control store is out",
+        "What is published cannot be changed now, and is as it was. Try again after Retry-After.";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
         "A fault on our side. It is logged under the request_id: quote it when you ask.";
     OVERLOADED = "overloaded", SERVICE_UNAVAILABLE, "The server is full",
@@ -381,6 +388,24 @@ impl From<engine::Error> for Problem {
                 .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             Error::Source { source, .. } => Self::from(source).cause(&error),
             Error::Batch(_) | Error::Encode(_) => internal().cause(&error),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match &error {
+            PublishError::Store { .. } => {
+                Self::new(CONTROL_UNAVAILABLE, "the control store does not take the change now")
+                    .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+                    .cause(&error)
+            }
+            PublishError::Source { source, .. } => Self::from(source).cause(&error),
+            PublishError::Mismatches { .. }
+            | PublishError::Checks { .. }
+            | PublishError::Taken { .. }
+            | PublishError::NoVersion { .. } => Self::new(NOT_PUBLISHED, error.to_string()),
+            PublishError::Drop { .. } => internal().cause(&error),
         }
     }
 }

@@ -29,7 +29,8 @@ pub enum Value {
 
 impl Value {
     /// Reads a literal as the type writes it; `None` when it is none.
-    pub(super) fn parse(data_type: Type, text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(data_type: Type, text: &str) -> Option<Self> {
         match data_type {
             Type::Bool => text.parse().ok().map(Self::Bool),
             Type::Int32 => text.parse::<i32>().ok().map(|int| Self::Int(int.into())),

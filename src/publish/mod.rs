@@ -1,6 +1,7 @@
-//! Fills the relation of a dataset from a Parquet file, all or nothing.
+//! Brings data to those who read it: files into relations, all or nothing, and relations into versions.
 
 mod conform;
+mod version;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::source::{LoadError, Loader};
 
 pub use crate::source::Mode;
 pub use conform::Unfit;
+pub use version::{PublishError, Publisher, Request, next_relation};
 
 /// Rows of a batch that is read at once.
 const BATCH_ROWS: usize = 8192;

@@ -7,6 +7,7 @@ mod clickhouse;
 mod condition;
 mod copy;
 mod decode;
+mod examine;
 mod gate;
 mod idle;
 mod load;
@@ -35,6 +36,7 @@ use crate::config;
 use crate::plan::{Output, Plan, Value};
 
 pub use clickhouse::ClickHouse;
+pub use examine::{Examination, Finding, examine};
 pub use load::{LoadError, Loader, Mode};
 pub use postgres::Postgres;
 pub use select::{Parents, counting, reading, statement};

@@ -70,6 +70,11 @@ impl Select<'_> {
         self.render_with(dialect, Parameters::Bound)
     }
 
+    /// As [`super::Source::run_whole`] takes it.
+    pub(super) fn render_whole(&self, dialect: Dialect) -> Statement {
+        self.render_with(dialect, Parameters::Settings)
+    }
+
     pub(super) fn render_with(&self, dialect: Dialect, from: Parameters) -> Statement {
         let settings = from == Parameters::Settings;
         let mut writer = Writer { dialect, settings, text: String::with_capacity(512), parameters: Vec::new() };

@@ -94,7 +94,7 @@ pub(super) async fn begin(pool: &PgPool, dataset: &Name) -> Result<Change, Error
         .bind(dataset.as_str())
         .execute(&mut connection)
         .await
-        .map_err(|error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        .map_err(|error| match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
             // lock_not_available.
             Some("55P03") => Error::Busy(dataset.to_string()),
             _ => failed("lock")(error),

@@ -123,8 +123,17 @@ fn told(answer: &Answer) -> String {
 }
 
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
-const OURS: [Kind; 5] =
-    [problem::INTERNAL, problem::OVERLOADED, problem::SOURCE_UNAVAILABLE, problem::SUM_TOO_LARGE, problem::TIMEOUT];
+/// `publish` those of the admin listener.
+const OURS: [Kind; 8] = [
+    problem::INTERNAL,
+    problem::OVERLOADED,
+    problem::SOURCE_UNAVAILABLE,
+    problem::SUM_TOO_LARGE,
+    problem::TIMEOUT,
+    problem::NOT_A_PUBLISHER,
+    problem::NOT_PUBLISHED,
+    problem::CONTROL_UNAVAILABLE,
+];
 
 #[tokio::test]
 async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {

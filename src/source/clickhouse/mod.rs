@@ -164,7 +164,9 @@ impl Source for ClickHouse {
     }
 
     fn run(&self, statement: Statement, reading: Reading) -> BatchStream {
-        let (name, gate, patience) = (Arc::clone(&self.name), self.gate.clone(), self.statement_timeout);
+        let (name, gate) = (Arc::clone(&self.name), self.gate.clone());
+        // All rows have no time of their own, and a sum over them comes when it comes.
+        let patience = reading.rows_max.map_or(WHOLE_TIMEOUT, |_| self.statement_timeout + GRACE);
         let (plain, client) = (self.plain.clone(), self.prepared(&statement, &reading));
 
         let stream = async_stream::try_stream! {
@@ -178,7 +180,7 @@ impl Source for ClickHouse {
                 let mut received = false;
                 let broken = loop {
                     // The server keeps its own time; this is for one that does not answer at all.
-                    let next = tokio::time::timeout(patience + GRACE, cursor.next()).await;
+                    let next = tokio::time::timeout(patience, cursor.next()).await;
                     match next.map_err(|_| Error::Timeout)? {
                         Ok(Some(bytes)) => {
                             received = true;
@@ -254,6 +256,8 @@ impl Source for ClickHouse {
 
 /// Beyond a statement's own time: the way there and back.
 const GRACE: Duration = Duration::from_secs(1);
+/// A server that sends nothing of all rows for so long is out.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A statement under way. Dropped before it is finished, it is killed.
 struct Running {

@@ -1,6 +1,7 @@
 //! Fills a relation from record batches, all or nothing. Only SQLite may create it: elsewhere tables come by migration.
 
 mod clickhouse;
+mod side;
 
 use std::fmt::Write as _;
 use std::str::FromStr as _;
@@ -14,7 +15,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Executor as _};
 
 use super::sql::SEARCH_TABLE;
 use super::{Cause, canonical_json, scheme, sqlite};
-use crate::catalog::{Column, Dataset, Type};
+use crate::catalog::{Column, Dataset, Relation, Type};
 use crate::config;
 
 /// SQLite's own bound on parameters of a statement is 32766; half of it is as fast.
@@ -242,9 +243,13 @@ fn refused(error: sqlx::Error) -> LoadError {
 }
 
 fn quoted_relation(dataset: &Dataset) -> String {
-    match &dataset.relation.schema {
-        Some(schema) => format!("\"{schema}\".\"{}\"", dataset.relation.table),
-        None => format!("\"{}\"", dataset.relation.table),
+    quoted(&dataset.relation)
+}
+
+fn quoted(relation: &Relation) -> String {
+    match &relation.schema {
+        Some(schema) => format!("\"{schema}\".\"{}\"", relation.table),
+        None => format!("\"{}\"", relation.table),
     }
 }
 

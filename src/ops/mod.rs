@@ -1,4 +1,6 @@
-//! The admin listener's resources: probes and metrics. Never public.
+//! The admin listener's resources: probes, metrics and publishing. Never public.
+
+mod publishing;
 
 use axum::Router;
 use axum::extract::State;
@@ -14,6 +16,8 @@ use std::time::Duration;
 use crate::source::Sources;
 use crate::telemetry;
 
+pub use publishing::Publishing;
+
 /// A probe that takes longer than this has failed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -26,15 +30,19 @@ pub struct Admin {
     pub sources: Sources,
     /// Whether the process is on its way out.
     pub draining: Arc<AtomicBool>,
+    /// Publishes, where there is a control store.
+    pub publishing: Option<Publishing>,
 }
 
 /// The routes of the admin listener.
 pub fn routes(admin: Admin) -> Router {
+    let publishing = admin.publishing.clone().map(publishing::routes).unwrap_or_default();
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(render))
         .with_state(admin)
+        .merge(publishing)
 }
 
 /// Whether the process answers. Asks nobody else: an orchestrator must not restart it for a database's sake.
