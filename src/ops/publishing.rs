@@ -1,12 +1,14 @@
 //! Publishing by one HTTP call, for pipelines that run elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use jiff::civil::Date;
@@ -15,14 +17,18 @@ use serde_json::json;
 
 use crate::auth::Principal;
 use crate::catalog::Dataset;
+use crate::config;
 use crate::http::problem;
 use crate::http::problem::shown;
-use crate::http::{Caller, Context, Problem};
+use crate::http::{Caller, Context, Problem, guard};
 use crate::publish::{Publisher, Request};
 use crate::store::{Store, Version};
 
 /// The one role that may publish.
 const ROLE: &str = "internal_publisher";
+
+/// The checks read the whole relation.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What publishing needs.
 #[derive(Clone)]
@@ -34,9 +40,12 @@ pub struct Publishing {
 }
 
 pub(super) fn routes(publishing: Publishing) -> Router {
+    let limits = config::Http { request_timeout: PUBLISH_TIMEOUT, ..(*publishing.context.limits).clone() };
+    let patient = Context { limits: Arc::new(limits), ..publishing.context.clone() };
     Router::new()
         .route("/v1/datasets/{dataset}/publish", post(publish))
         .route("/v1/datasets/{dataset}/rollback", post(roll_back))
+        .layer(from_fn_with_state(patient, guard))
         .with_state(publishing)
 }
 
