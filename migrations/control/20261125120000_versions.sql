@@ -27,7 +27,7 @@ CREATE TABLE martello.pointer (
 
 -- One row, from the first publish on. `store` is drawn anew with the store, so that nobody takes one for another.
 CREATE TABLE martello.change (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
   store uuid NOT NULL DEFAULT gen_random_uuid(),
   counter bigint NOT NULL DEFAULT 1
 );

@@ -26,8 +26,18 @@ pub(super) fn public(context: &Context) -> Router {
 /// Browsers of the configured origins may call, without cookies, and may read the headers that clients need.
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
-    let exposed =
-        ["link", "x-request-id", "retry-after", "deprecation", "sunset", "martello-next-cursor", "content-disposition"];
+    let exposed = [
+        "link",
+        "x-request-id",
+        "retry-after",
+        "deprecation",
+        "sunset",
+        "martello-next-cursor",
+        "content-disposition",
+        "martello-dataset-version",
+        "martello-freshness",
+        "repr-digest",
+    ];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::HEAD, Method::POST])

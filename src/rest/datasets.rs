@@ -5,16 +5,18 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::private;
+use super::{private, versions};
 use crate::catalog::{Column, Dataset, Direction, Name};
 use crate::encode::MediaType;
 use crate::http::{Caller, Context, Problem};
 use crate::plan::{self, LIMIT_DEFAULT, View};
+use crate::store::Versions;
 
 /// `GET /v1/datasets`
 pub(super) async fn list(State(context): State<Context>, Caller(principal): Caller) -> Response {
     let views = View::all(&context.engine.catalog, principal.role());
-    let data: Vec<Value> = views.iter().map(summary).collect();
+    let versions = context.engine.pointer.load();
+    let data: Vec<Value> = views.iter().map(|view| summary(view, &versions)).collect();
     private(Json(json!({ "data": data })).into_response())
 }
 
@@ -26,11 +28,21 @@ pub(super) async fn describe(
 ) -> Result<Response, Problem> {
     let view = View::of(&context.engine.catalog, &principal, &name).ok_or(plan::Error::UnknownDataset(name))?;
     let known = |dataset: &str| principal.role().grant(dataset).is_some();
-    Ok(private(Json(json!({ "data": detail(&view, known) })).into_response()))
+    let versions = context.engine.pointer.load();
+    let mut data = detail(&view, known);
+    if let Some(version) = versions.of(view.dataset().name.as_str()) {
+        let told = versions::told(version);
+        data["version"] = told["number"].clone();
+        data["published_at"] = told["published_at"].clone();
+        data["data_through"] = told["data_through"].clone();
+        data["fresh"] = json!(versions::is_fresh(view.dataset(), version));
+    }
+    Ok(private(Json(json!({ "data": data })).into_response()))
 }
 
-fn summary(view: &View) -> Value {
+fn summary(view: &View, versions: &Versions) -> Value {
     let dataset = view.dataset();
+    let version = versions.of(dataset.name.as_str());
     json!({
         "name": dataset.name.as_str(),
         "family": dataset.family,
@@ -38,7 +50,7 @@ fn summary(view: &View) -> Value {
         "description": dataset.description,
         "href": format!("/v1/datasets/{}", dataset.name),
         "formats": formats(view),
-        "version": null,
+        "version": version.map(|version| version.number),
         "deprecated": dataset.deprecation.is_some(),
     })
 }
@@ -87,6 +99,7 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
         "version": null,
         "published_at": null,
         "data_through": null,
+        "fresh": null,
         "primary_key": names(&dataset.primary_key),
         "default_order": default_order(dataset, visible),
         "time": dataset.time.map(|column| dataset.columns[column].name.as_str()),
@@ -125,6 +138,7 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
             "rows": format!("/v1/datasets/{}/rows", dataset.name),
             "aggregate": format!("/v1/datasets/{}/aggregate", dataset.name),
             "query": format!("/v1/datasets/{}/query", dataset.name),
+            "versions": format!("/v1/datasets/{}/versions", dataset.name),
         },
     })
 }

@@ -10,6 +10,7 @@ mod params;
 mod representation;
 mod rows;
 mod tree;
+mod versions;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -30,6 +31,7 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}/rows/{*key}", get(rows::row))
         .route("/v1/datasets/{dataset}/aggregate", get(rows::aggregate))
         .route("/v1/datasets/{dataset}/query", post(rows::query))
+        .route("/v1/datasets/{dataset}/versions", get(versions::list))
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::asset))

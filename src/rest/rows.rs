@@ -1,6 +1,7 @@
 //! Rows of a dataset: a page, or the one with a key.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
@@ -15,7 +16,7 @@ use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Act, Asked};
-use super::{body, params, private, representation};
+use super::{body, params, private, representation, versions};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::encode::MediaType;
@@ -34,6 +35,9 @@ const ESCAPED: &AsciiSet =
 
 /// Where the next page begins, as `page.next_cursor` of JSON says.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("martello-next-cursor");
+
+/// Whether the page before was of another version, as `page.version_changed` of JSON says.
+const VERSION_CHANGED: HeaderName = HeaderName::from_static("martello-version-changed");
 
 /// RFC 9530.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -132,6 +136,10 @@ impl Asking {
         let mut response = private(entry.body.into_response());
         let headers = response.headers_mut();
         represent(plan.dataset(), representation.media_type, entry.next.as_ref(), headers);
+        versions::tell(plan.dataset(), plan.version().map(Arc::as_ref), headers);
+        if plan.version_changed() && representation.media_type != MediaType::Json {
+            headers.insert(VERSION_CHANGED, HeaderValue::from_static("?1"));
+        }
         deprecate(plan.dataset(), headers);
         Ok((response, entry.next))
     }
@@ -139,7 +147,7 @@ impl Asking {
     /// Every row, with the digest of all of them in a trailer for a client that reads trailers. A failure behind the first
     /// rows leaves the body unfinished, which no client takes for a whole one.
     async fn stream(&self, plan: Plan, representation: Representation) -> Result<Response, Problem> {
-        let dataset = plan.dataset_arc();
+        let (dataset, version) = (plan.dataset_arc(), plan.version().cloned());
         let trailers = self.headers.get_all(header::TE).iter().any(takes_trailers);
         let tier = self.principal.role().tier;
         let pieces = self.context.engine.stream(plan, representation, tier, trailers).await?;
@@ -160,6 +168,7 @@ impl Asking {
             headers.insert(header::TRAILER, HeaderValue::from(REPR_DIGEST));
         }
         represent(&dataset, representation.media_type, None, headers);
+        versions::tell(&dataset, version.as_deref(), headers);
         deprecate(&dataset, headers);
         Ok(response)
     }

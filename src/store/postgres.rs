@@ -175,8 +175,8 @@ async fn announce(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // Last of all: changes of other datasets wait here for this one to commit.
     connection
         .execute(
-            "INSERT INTO martello.change AS c (only) VALUES (true) \
-             ON CONFLICT (only) DO UPDATE SET counter = c.counter + 1",
+            "INSERT INTO martello.change AS c (singleton) VALUES (true) \
+             ON CONFLICT (singleton) DO UPDATE SET counter = c.counter + 1",
         )
         .await?;
     sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut *connection).await?;

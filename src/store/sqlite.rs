@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS martello_version (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS martello_pointer (dataset TEXT PRIMARY KEY, version TEXT NOT NULL REFERENCES martello_version (id)) STRICT;
 CREATE TABLE IF NOT EXISTS martello_change (
-  only INTEGER PRIMARY KEY DEFAULT 1 CHECK (only = 1), store TEXT NOT NULL, counter INTEGER NOT NULL DEFAULT 1
+  singleton INTEGER PRIMARY KEY DEFAULT 1 CHECK (singleton = 1), store TEXT NOT NULL, counter INTEGER NOT NULL DEFAULT 1
 ) STRICT;";
 
 /// The newest versions of every dataset.
@@ -145,7 +145,7 @@ pub(super) async fn give_up(
 /// Counts the change; who polls sees it.
 async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO martello_change (only, store) VALUES (1, ?1) ON CONFLICT (only) DO UPDATE SET counter = counter + 1",
+        "INSERT INTO martello_change (singleton, store) VALUES (1, ?1) ON CONFLICT (singleton) DO UPDATE SET counter = counter + 1",
     )
     .bind(Uuid::new_v4().to_string())
     .execute(&mut *connection)

@@ -24,6 +24,7 @@ mod plans;
 mod postgres;
 mod problems;
 mod programs;
+mod publish;
 mod sdk;
 mod search;
 mod shapes;

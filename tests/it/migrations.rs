@@ -78,6 +78,14 @@ fn the_migrations_lead_to_the_schema() {
 }
 
 #[test]
+fn the_migrations_of_the_control_store_lead_to_its_schema() {
+    let meant = Database::filled_from("control_meant", "schema/control").dump();
+    let reached = Database::filled_from("control_reached", "migrations/control").dump();
+    assert!(meant.contains("CREATE TABLE martello.version"), "{meant}");
+    assert!(meant == reached, "schema/control and migrations/control differ");
+}
+
+#[test]
 fn the_migrations_of_clickhouse_lead_to_the_schema() {
     let shown = |database: &str, folder: &str| {
         run(clickhouse(&format!("CREATE DATABASE {database}"))).well();
@@ -104,7 +112,7 @@ fn the_migrations_of_clickhouse_lead_to_the_schema() {
 /// Each line of `atlas.sum` hashes its file and all before it; the first one hashes names and hashes.
 #[test]
 fn the_sum_of_the_migrations_is_that_of_its_files() {
-    for folder in ["migrations/postgres", "migrations/clickhouse"] {
+    for folder in ["migrations/postgres", "migrations/clickhouse", "migrations/control"] {
         sum_is_of_its_files(folder);
     }
 }

@@ -7,7 +7,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType};
 
 use super::schema::{
-    Named, components, count, date, described, flag, instant, list, map, named, nullable, object, optional, text, word,
+    Named, components, count, date, described, flag, instant, list, map, named, nullable, nullable_count,
+    nullable_flag, object, optional, text, word,
 };
 use crate::catalog::{Operator, TYPES};
 use crate::encode::MediaType;
@@ -44,14 +45,37 @@ fn lists() -> Vec<Named> {
             ("description", described("What it holds.").into()),
             ("href", described("Where it is described.").into()),
             ("formats", formats()),
-            ("version", nullable(VERSION).into()),
+            ("version", nullable_count(VERSION).into()),
             ("deprecated", flag("Whether it is on its way out.").into()),
         ],
     );
+    let version = object(
+        "What was published at one time.",
+        [
+            ("number", count("The how manieth of the dataset, from 1.").into()),
+            ("id", described("Its name, which nothing else ever had.").into()),
+            ("current", flag("Whether it is what is served.").into()),
+            ("available", flag("Whether it is kept: walks of pages that began on it stay on it.").into()),
+            ("published_at", described("When it was published.").format(instant()).into()),
+            ("data_through", nullable("The day up to which its data reaches.").into()),
+            ("rows", count("How many rows it has.").into()),
+            ("rollback_of", nullable_count("The older version that it serves again; null where it is new.").into()),
+        ],
+    );
+    let version = [
+        ("relation", "Where it stands in its source. For the house only."),
+        ("operator", "Who published it. For the house only."),
+        ("contract", "The SHA-256 of the contract that it was published under. For the house only."),
+    ]
+    .into_iter()
+    .fold(version, |version, (name, about)| version.property(name, described(about)));
+    let versions = list("The newest first.", named("DatasetVersion"));
     let every = list("Every dataset that you may ask.", named("DatasetSummary"));
     components([
         ("DatasetSummary", summary),
         ("DatasetList", object("Datasets.", [("data", every)])),
+        ("DatasetVersion", version),
+        ("DatasetVersionList", object("Versions.", [("data", versions)])),
         ("DatasetDetail", object("A dataset.", [("data", named("Dataset"))])),
     ])
 }
@@ -66,9 +90,16 @@ fn contract() -> Vec<Named> {
             ("title", described("A short title.").into()),
             ("description", described("What it holds.").into()),
             ("owner", described("Whom to ask.").into()),
-            ("version", nullable(VERSION).into()),
+            ("version", nullable_count(VERSION).into()),
             ("published_at", nullable("When that version was published.").format(instant()).into()),
-            ("data_through", nullable("The date or timestamp up to which its data reaches.").into()),
+            ("data_through", nullable("The day up to which its data reaches.").into()),
+            (
+                "fresh",
+                nullable_flag(
+                    "Whether that version is as young as the contract promises; null where it promises nothing.",
+                )
+                .into(),
+            ),
             ("primary_key", list("The columns that make a row the only one, in their order.", text())),
             (
                 "default_order",
@@ -203,6 +234,7 @@ fn promises() -> Vec<Named> {
             ("rows", described("Its rows.").into()),
             ("aggregate", described("Groups of its rows.").into()),
             ("query", described("Where either is asked with a JSON body, by POST.").into()),
+            ("versions", described("What was published of it.").into()),
         ],
     );
     components([

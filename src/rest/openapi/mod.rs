@@ -55,7 +55,8 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
     }
     let mut paths = PathsBuilder::new()
         .path("/v1/datasets", PathItem::new(HttpMethod::Get, operations::list_datasets()))
-        .path("/v1/datasets/{dataset}", PathItem::new(HttpMethod::Get, operations::get_dataset()));
+        .path("/v1/datasets/{dataset}", PathItem::new(HttpMethod::Get, operations::get_dataset()))
+        .path("/v1/datasets/{dataset}/versions", PathItem::new(HttpMethod::Get, operations::list_versions()));
     let mut tags = vec![TagBuilder::new().name("datasets").description(Some("What there is to ask.")).build()];
     for view in &views {
         let dataset = view.dataset();

@@ -37,6 +37,17 @@ pub(super) fn get_dataset() -> OperationBuilder {
     problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
 }
 
+pub(super) fn list_versions() -> OperationBuilder {
+    let operation = OperationBuilder::new()
+        .operation_id(Some("listVersions"))
+        .tag("datasets")
+        .summary(Some("Lists what was published of a dataset"))
+        .description(Some("The newest first; nothing of a dataset that is live."))
+        .parameter(path("dataset", "The dataset's name.", named("DatasetName")))
+        .response("200", answer("The versions.", "DatasetVersionList"));
+    problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
+}
+
 /// What a dataset is, and whether it is on its way out.
 pub(super) fn about(view: &View, role: &Role) -> String {
     let dataset = view.dataset();

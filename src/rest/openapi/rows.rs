@@ -8,8 +8,8 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::pascal;
 use super::schema::{
-    Named, components, count, date, described, flag, instant, list, named, nullable, object, optional, text, word,
-    word_called,
+    Named, components, count, date, described, flag, instant, list, named, nullable, nullable_count, object, optional,
+    text, word, word_called,
 };
 use crate::catalog::{Column, RelationKind, Type};
 use crate::encode::{MediaType, MediaTypes};
@@ -34,14 +34,16 @@ pub(super) fn shared(media_types: MediaTypes) -> Vec<Named> {
         "What `total_count` is: `exact`, `estimated`, or why it is null, `budget` where the time for counting ran out and \
          `unavailable` where the source did not count.",
     );
-    let page = page.property("total_count", total).property("count_status", status);
+    let changed = flag("True where the page before was of another version, which is no longer kept; absent otherwise.");
+    let page =
+        page.property("total_count", total).property("count_status", status).property("version_changed", changed);
     let meta = object(
         "What the rows are from.",
         [
             ("dataset", described("The dataset.").into()),
-            ("version", nullable("The version that answered; null while the dataset is live.").into()),
+            ("version", nullable_count("The version that answered; null while the dataset is live.").into()),
             ("published_at", nullable("When that version was published.").format(instant()).into()),
-            ("data_through", nullable("The date or timestamp up to which its data reaches.").into()),
+            ("data_through", nullable("The day up to which its data reaches.").into()),
         ],
     );
     let meta = meta.property("tz", described("The time zone of timestamps, where `tz` asked for one."));

@@ -28,6 +28,19 @@ pub(super) fn flag(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(JsonType::Boolean).description(Some(description))
 }
 
+/// A whole number or null.
+pub(super) fn nullable_count(description: &str) -> ObjectBuilder {
+    let types = SchemaType::from_iter([JsonType::Integer, JsonType::Null]);
+    ObjectBuilder::new().schema_type(types).minimum(Some(0)).description(Some(description))
+}
+
+/// A flag or null.
+pub(super) fn nullable_flag(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([JsonType::Boolean, JsonType::Null]))
+        .description(Some(description))
+}
+
 /// A whole number that is not negative.
 pub(super) fn count(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(JsonType::Integer).minimum(Some(0)).description(Some(description))
