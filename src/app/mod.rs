@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,10 +17,11 @@ use tokio::task::JoinHandle;
 use crate::auth::{self, Keys, Matrix, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
-use crate::engine::{Engine, Streams};
+use crate::engine::{Caches, Engine, Streams};
 use crate::http::Context;
 use crate::ops;
 use crate::query::CursorKey;
+use crate::redis::{self, Redis};
 use crate::source::{self, Mismatch, Sources};
 use crate::store::{self, Pointer, Store, Watcher};
 use crate::telemetry;
@@ -63,6 +65,9 @@ pub enum Error {
     /// The control store does not tell what is published.
     #[error("read what is published")]
     Store(#[source] store::Error),
+    /// Redis cannot be used at all.
+    #[error("use the shared cache")]
+    Redis(#[source] redis::Error),
     /// The key set cannot be read.
     #[error("read the key set")]
     Jwks(#[source] auth::JwksError),
@@ -132,7 +137,14 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let (keys, rotation) = keys(&config.auth).await?;
     let cursors = cursor_key(&config.paging);
 
+    let redis = match &config.redis {
+        None => None,
+        Some(redis) => Some(Arc::new(Redis::open(redis).map_err(Error::Redis)?)),
+    };
+    let hints = redis.clone().map(|redis| hinted(redis, pointer.clone()));
+    let caches = Caches::new(&config, redis.clone(), &catalog);
     let engine = Arc::new(Engine {
+        caches,
         catalog,
         matrix,
         sources: sources.clone(),
@@ -158,7 +170,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         None => None,
         Some(control) => {
             let store = Arc::new(Store::open(control.url.expose()).map_err(Error::Store)?);
-            Some(ops::Publishing { context: context.clone(), store })
+            Some(ops::Publishing { context: context.clone(), store, redis: redis.clone() })
         }
     };
     let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing });
@@ -168,6 +180,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     ];
     let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())
         .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
+        .chain(hints.map(tokio::spawn))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
     Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, beside })
@@ -213,6 +226,14 @@ async fn compare(catalog: &Catalog, sources: &Sources, pointer: &Pointer) -> Vec
         }
     }
     all
+}
+
+/// Where a store announces nothing by itself, whoever publishes tells the others by Redis.
+async fn hinted(shared: Arc<Redis>, pointer: Pointer) {
+    let mut hints = std::pin::pin!(shared.subscribe(redis::PUBLISHED));
+    while hints.next().await.is_some() {
+        pointer.hint();
+    }
 }
 
 async fn watcher(control: &config::Control) -> Result<Watcher, store::Error> {

@@ -11,7 +11,21 @@ use tracing::Instrument as _;
 use super::Key;
 
 /// What is being fetched.
-pub struct Flights<T>(Arc<Mutex<HashMap<Key, Weak<Flight<T>>>>>);
+pub struct Flights<T>(Arc<Mutex<Board<T>>>);
+
+/// The flights that are under way, each by its number: one that ends takes no later one from the board.
+struct Board<T> {
+    begun: u64,
+    flights: HashMap<Key, (u64, Weak<Flight<T>>)>,
+}
+
+impl<T> Board<T> {
+    fn end(&mut self, key: &Key, number: u64) {
+        if self.flights.get(key).is_some_and(|(other, _)| *other == number) {
+            self.flights.remove(key);
+        }
+    }
+}
 
 /// How a flight ended for one who waited.
 pub struct Landed<T> {
@@ -23,6 +37,7 @@ pub struct Landed<T> {
 
 struct Flight<T> {
     key: Key,
+    number: u64,
     flights: Flights<T>,
     value: watch::Receiver<Option<T>>,
     task: AbortHandle,
@@ -36,12 +51,12 @@ impl<T> Clone for Flights<T> {
 
 impl<T> Default for Flights<T> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Arc::new(Mutex::new(Board { begun: 0, flights: HashMap::new() })))
     }
 }
 
 impl<T> Flights<T> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Flight<T>>>> {
+    fn lock(&self) -> MutexGuard<'_, Board<T>> {
         // Nothing panics while it is held, and the map is whole at any time.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,10 +80,12 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let mut flights = self.lock();
-        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade) {
+        let mut board = self.lock();
+        if let Some(flight) = board.flights.get(&key).and_then(|(_, flight)| flight.upgrade()) {
             return (flight, true);
         }
+        board.begun += 1;
+        let number = board.begun;
         let (sender, value) = watch::channel(None);
         let fetched = start();
         let others = self.clone();
@@ -76,13 +93,13 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
             async move {
                 let value = fetched.await;
                 // Whoever comes now looks for what was kept.
-                others.lock().remove(&key);
+                others.lock().end(&key, number);
                 sender.send_replace(Some(value));
             }
             .in_current_span(),
         );
-        let flight = Arc::new(Flight { key, flights: self.clone(), value, task: task.abort_handle() });
-        flights.insert(key, Arc::downgrade(&flight));
+        let flight = Arc::new(Flight { key, number, flights: self.clone(), value, task: task.abort_handle() });
+        board.flights.insert(key, (number, Arc::downgrade(&flight)));
         (flight, false)
     }
 }
@@ -90,11 +107,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
 impl<T> Drop for Flight<T> {
     fn drop(&mut self) {
         self.task.abort();
-        let mut flights = self.flights.lock();
-        // A later flight under the key stays.
-        if flights.get(&self.key).is_some_and(|flight| flight.strong_count() == 0) {
-            flights.remove(&self.key);
-        }
+        self.flights.lock().end(&self.key, self.number);
     }
 }
 
@@ -135,7 +148,7 @@ mod tests {
             coalesced += usize::from(landed.coalesced);
         }
         assert_eq!((begun.load(Ordering::SeqCst), coalesced), (1, 499));
-        assert!(flights.lock().is_empty());
+        assert!(flights.lock().flights.is_empty());
     }
 
     #[tokio::test]
@@ -154,7 +167,7 @@ mod tests {
         assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         drop(second);
         assert!(ended.await.is_err(), "it ended without a word");
-        assert!(flights.lock().is_empty());
+        assert!(flights.lock().flights.is_empty());
     }
 
     #[tokio::test]

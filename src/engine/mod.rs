@@ -1,5 +1,6 @@
 //! Answers plans: from the source to encoded bytes. The one place where plan, source and encoding meet.
 
+mod cached;
 mod related;
 mod size;
 mod stream;
@@ -23,6 +24,7 @@ use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
 use crate::store::{Pointer, Version};
 
+pub use cached::{Caches, Origin, Served, Stale, Tag};
 pub use stream::{Piece, Pieces, Streams};
 
 /// Everything that answers questions.
@@ -41,6 +43,8 @@ pub struct Engine {
     pub count_budget: Duration,
     /// How many streams of all rows there may be.
     pub streams: Streams,
+    /// What was answered before.
+    pub caches: Caches,
 }
 
 /// How an answer is written.
@@ -93,6 +97,12 @@ pub enum Error {
     /// As many streams of all rows are under way as the tier may have.
     #[error("stream all rows to one more caller")]
     Crowded,
+    /// The control store has not been heard of for too long to know what is current.
+    #[error("hear from the control store what is current")]
+    Unheard,
+    /// The task that made the answer has ended without one.
+    #[error("hear from the task that makes the answer")]
+    Lost,
     /// A sum has more digits than a decimal holds. It is never rounded.
     #[error("hold {measure} in a decimal")]
     SumTooLarge {

@@ -1,5 +1,6 @@
 //! What every door has in common: who calls, what a failure looks like, and the limits of a request.
 
+pub mod conditional;
 pub mod extract;
 mod middleware;
 pub mod problem;

@@ -117,7 +117,7 @@ kinds! {
     NOT_PUBLISHED = "not-published", UNPROCESSABLE_ENTITY, "The version was not published",
         "The relation does not keep its contract, does not meet its checks, or holds an older version; or there is no version to go back to. The detail says which. What is current is as it was.";
     CONTROL_UNAVAILABLE = "control-unavailable", SERVICE_UNAVAILABLE, "The control store is out",
-        "What is published cannot be changed now, and is as it was. Try again after Retry-After.";
+        "What is published cannot be changed now, or what is current was not heard of for too long. Try again after Retry-After.";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
         "A fault on our side. It is logged under the request_id: quote it when you ask.";
     OVERLOADED = "overloaded", SERVICE_UNAVAILABLE, "The server is full",
@@ -377,8 +377,14 @@ pub(crate) fn shown(text: &str) -> String {
 
 impl From<engine::Error> for Problem {
     fn from(error: engine::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&engine::Error> for Problem {
+    fn from(error: &engine::Error) -> Self {
         use engine::Error;
-        match &error {
+        match error {
             Error::NoRow => Self::new(ROW_NOT_FOUND, "no row has that key"),
             Error::SumTooLarge { measure } => {
                 Self::new(SUM_TOO_LARGE, format!("{measure} has more than 38 digits")).parameter("measures")
@@ -386,8 +392,11 @@ impl From<engine::Error> for Problem {
             Error::NotExplained => Self::new(NOT_EXPLAINED, "explain is for roles of the house").parameter("explain"),
             Error::Crowded => Self::new(OVERLOADED, "as many streams of all rows are under way as there may be")
                 .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
-            Error::Source { source, .. } => Self::from(source).cause(&error),
-            Error::Batch(_) | Error::Encode(_) => internal().cause(&error),
+            Error::Source { source, .. } => Self::from(source).cause(error),
+            Error::Unheard => Self::new(CONTROL_UNAVAILABLE, "what is current of this dataset is not known now")
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+                .cause(error),
+            Error::Batch(_) | Error::Encode(_) | Error::Lost => internal().cause(error),
         }
     }
 }

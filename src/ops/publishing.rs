@@ -22,6 +22,7 @@ use crate::http::problem;
 use crate::http::problem::shown;
 use crate::http::{Caller, Context, Problem, guard};
 use crate::publish::{Publisher, Request};
+use crate::redis::{self, Redis};
 use crate::store::{Store, Version};
 
 /// The one role that may publish.
@@ -37,6 +38,8 @@ pub struct Publishing {
     pub context: Context,
     /// Keeps what is published.
     pub store: Arc<Store>,
+    /// Told of every publish, where there is one.
+    pub redis: Option<Arc<Redis>>,
 }
 
 pub(super) fn routes(publishing: Publishing) -> Router {
@@ -128,6 +131,11 @@ impl Publishing {
     /// This instance need not wait to hear of it.
     fn told(&self, version: &Version) -> Response {
         self.context.engine.pointer.hint();
+        if let Some(shared) = self.redis.clone() {
+            // Nobody waits for it: whoever does not hear polls.
+            let dataset = version.dataset.to_string();
+            tokio::spawn(async move { shared.publish(redis::PUBLISHED, &dataset).await });
+        }
         let data = json!({
             "dataset": version.dataset.as_str(),
             "number": version.number,

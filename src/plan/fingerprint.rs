@@ -7,6 +7,12 @@ use aws_lc_rs::digest;
 pub struct Fingerprint(pub(super) [u8; 16]);
 
 impl Fingerprint {
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(super) fn of(canonical: &[u8]) -> Self {
         let hash = digest::digest(&digest::SHA256, canonical);
         let mut bytes = [0; 16];

@@ -370,6 +370,20 @@ impl Plan {
         self.version_changed
     }
 
+    /// The same, with a gap for each dataset that is live.
+    #[must_use]
+    pub fn versions_read(&self) -> Vec<Option<VersionId>> {
+        let related = self.related.iter().flat_map(|related| related.plan.versions_read());
+        std::iter::once(self.version.as_ref().map(|version| version.id)).chain(related).collect()
+    }
+
+    /// The hashes of the contracts of all datasets that are read, in the order of their versions.
+    #[must_use]
+    pub fn contracts(&self) -> Vec<&str> {
+        let related = self.related.iter().flat_map(|related| related.plan.contracts());
+        std::iter::once(self.dataset.contract.as_str()).chain(related).collect()
+    }
+
     /// The versions of all datasets that are read: of its own, then of its relations in their order, and of theirs.
     /// `None` when any of them is live.
     #[must_use]

@@ -52,6 +52,14 @@ impl CursorKey {
         Self::new(&secret)
     }
 
+    /// What tells this key from others, and nothing of it: answers with cursors of different keys are different answers.
+    #[must_use]
+    pub fn id(&self) -> [u8; TAG_BYTES] {
+        let mut id = [0; TAG_BYTES];
+        id.copy_from_slice(&hmac::sign(&self.0, b"which key this is").as_ref()[..TAG_BYTES]);
+        id
+    }
+
     /// The payload, authenticated: no nonce and no subject, so that equal pages have equal cursors.
     #[must_use]
     pub fn seal(&self, payload: &[u8]) -> Cursor {

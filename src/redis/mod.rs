@@ -19,6 +19,9 @@ use crate::telemetry;
 
 use breaker::Breaker;
 
+/// The channel on which a publish is told.
+pub const PUBLISHED: &str = "published";
+
 /// Connections at most: one serves all requests at once, and a broken one may still be on its way out.
 const CONNECTIONS_MAX: usize = 2;
 /// A lost subscription is made anew after so long.

@@ -5,6 +5,7 @@ mod body;
 mod datasets;
 mod docs;
 mod expand;
+mod kept;
 pub mod openapi;
 mod params;
 mod representation;

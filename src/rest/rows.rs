@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,11 +16,12 @@ use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Act, Asked};
-use super::{body, params, private, representation, versions};
+use super::kept::Kept;
+use super::{body, kept, params, private, representation, versions};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::encode::MediaType;
-use crate::engine::{Piece, Representation};
+use crate::engine::{Entry, Piece, Representation};
 use crate::http::extract::{parameters, segments};
 use crate::http::problem;
 use crate::http::problem::shown;
@@ -47,6 +48,7 @@ pub(super) struct Asking {
     context: Context,
     principal: Principal,
     dataset: String,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -64,7 +66,7 @@ impl FromRequestParts<Context> for Asking {
             return Err(plan::Error::UnknownDataset(dataset).into());
         }
         let (context, uri, headers) = (context.clone(), parts.uri.clone(), parts.headers.clone());
-        Ok(Self { context, principal, dataset, uri, headers })
+        Ok(Self { context, principal, dataset, method: parts.method.clone(), uri, headers })
     }
 }
 
@@ -127,30 +129,36 @@ impl Asking {
         let engine = &self.context.engine;
         let plan = engine.plan(&asked.query, &self.principal)?;
         let representation = representation::choose(&self.headers, asked, &plan)?;
-        let entry = match asked.act {
-            Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
-            Act::Answer => engine.answer(&plan, representation).await?,
-            Act::DryRun => engine.estimate(&plan).await?,
-            Act::Explain => engine.explain(&plan).await?,
+        let plan = Arc::new(plan);
+        let told = |entry: Entry| Kept { response: private(entry.body.into_response()), next: None, current: true };
+        let conditional = matches!(self.method, Method::GET | Method::HEAD);
+        let kept = match asked.act {
+            Act::Answer if plan.whole() => return Ok((self.stream(&plan, representation).await?, None)),
+            Act::Answer => kept::answer(engine, &plan, representation, &self.headers, conditional).await?,
+            Act::DryRun => told(engine.estimate(&plan).await?),
+            Act::Explain => told(engine.explain(&plan).await?),
         };
-        let mut response = private(entry.body.into_response());
+        let Kept { mut response, next, current } = kept;
+        let unmodified = response.status() == StatusCode::NOT_MODIFIED;
         let headers = response.headers_mut();
-        represent(plan.dataset(), representation.media_type, entry.next.as_ref(), headers);
-        versions::tell(plan.dataset(), plan.version().map(Arc::as_ref), headers);
+        if !unmodified {
+            represent(plan.dataset(), representation.media_type, next.as_ref(), headers);
+        }
+        versions::tell(plan.dataset(), plan.version().map(Arc::as_ref).filter(|_| current), headers);
         if plan.version_changed() && representation.media_type != MediaType::Json {
             headers.insert(VERSION_CHANGED, HeaderValue::from_static("?1"));
         }
         deprecate(plan.dataset(), headers);
-        Ok((response, entry.next))
+        Ok((response, next))
     }
 
     /// Every row, with the digest of all of them in a trailer for a client that reads trailers. A failure behind the first
     /// rows leaves the body unfinished, which no client takes for a whole one.
-    async fn stream(&self, plan: Plan, representation: Representation) -> Result<Response, Problem> {
+    async fn stream(&self, plan: &Plan, representation: Representation) -> Result<Response, Problem> {
         let (dataset, version) = (plan.dataset_arc(), plan.version().cloned());
         let trailers = self.headers.get_all(header::TE).iter().any(takes_trailers);
         let tier = self.principal.role().tier;
-        let pieces = self.context.engine.stream(plan, representation, tier, trailers).await?;
+        let pieces = self.context.engine.stream(plan.clone(), representation, tier, trailers).await?;
         let frames = pieces.map_ok(|piece| match piece {
             Piece::Bytes(bytes) => Frame::data(bytes),
             Piece::Digest(digest) => {

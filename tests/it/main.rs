@@ -4,6 +4,7 @@
 mod architecture;
 mod bodies;
 mod browser;
+mod caching;
 mod clickhouse;
 mod commands;
 mod conformance;

@@ -43,7 +43,7 @@ roles:
 ";
 
 /// A catalog of one dataset over a schema or a file of its own, and a control store.
-struct Trial {
+pub struct Trial {
     folder: tempfile::TempDir,
     backend: Backend,
     name: String,
@@ -52,7 +52,7 @@ struct Trial {
 
 impl Trial {
     /// SQLite goes with a store in a file, the others with one in Postgres.
-    fn new(backend: Backend, name: &str) -> Self {
+    pub fn new(backend: Backend, name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| folder.path().join(name).display().to_string();
         let control = match backend {
@@ -98,7 +98,7 @@ impl Trial {
         }
     }
 
-    fn relation(&self, table: &str) -> String {
+    pub fn relation(&self, table: &str) -> String {
         match self.backend {
             Backend::Sqlite => table.to_owned(),
             _ => format!("{}.{table}", self.name),
@@ -118,7 +118,7 @@ impl Trial {
     }
 
     /// A table like the contract's, with three rows.
-    fn make(&self, table: &str, origin: &str) {
+    pub fn make(&self, table: &str, origin: &str) {
         let relation = self.relation(table);
         let columns = match self.backend {
             Backend::Sqlite => {
@@ -142,7 +142,7 @@ impl Trial {
         );
     }
 
-    fn insert(&self, table: &str, rows: &[(i64, &str, &str, &str)]) {
+    pub fn insert(&self, table: &str, rows: &[(i64, &str, &str, &str)]) {
         // SQLite's decimals are integers at their scale.
         let price =
             |price: &str| if self.backend == Backend::Sqlite { format!("{price} * 100") } else { price.to_owned() };
@@ -151,16 +151,16 @@ impl Trial {
         self.sql(&format!("INSERT INTO {} VALUES {}", self.relation(table), rows.join(", ")));
     }
 
-    fn martello(&self, arguments: &[&str]) -> Ran {
+    pub fn martello(&self, arguments: &[&str]) -> Ran {
         let file = self.folder.path().join("martello.yaml").display().to_string();
         run(martello(&[&["--config", &file], arguments].concat()))
     }
 
-    fn publish(&self, table: &str) -> Ran {
+    pub fn publish(&self, table: &str) -> Ran {
         self.martello(&["publish", "trial", "--relation", &self.relation(table), "--operator", "tester"])
     }
 
-    fn config(&self) -> Config {
+    pub fn config(&self) -> Config {
         let mut config = config(self.backend);
         config.catalog = self.folder.path().join("catalog");
         config.sources.insert("marts".into(), config::Source::at(self.source()));
@@ -168,8 +168,63 @@ impl Trial {
         config
     }
 
+    /// Changes the contract's text, for servers and commands that start from now on.
+    pub fn amend(&self, text: &str, with: &str) {
+        let file = self.folder.path().join("catalog/datasets/trial.yaml");
+        let contract = std::fs::read_to_string(&file).expect("a contract");
+        assert!(contract.contains(text), "{contract}");
+        std::fs::write(file, contract.replacen(text, with, 1)).expect("written");
+    }
+
     fn listed(&self) -> Vec<Value> {
         serde_json::from_str(self.martello(&["versions", "list", "trial", "--json"]).well()).expect("a list")
+    }
+}
+
+/// A wire to a database that can be cut and mended.
+pub struct Proxy {
+    address: std::net::SocketAddr,
+    url: String,
+    open: tokio::sync::watch::Sender<bool>,
+}
+
+impl Proxy {
+    pub async fn before(url: &str) -> Self {
+        let (head, rest) = url.split_once("127.0.0.1:").expect("a local server");
+        let (port, tail) = rest.split_once('/').expect("a database");
+        let target = format!("127.0.0.1:{port}");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (open, is_open) = tokio::sync::watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (target, mut is_open) = (target.clone(), is_open.clone());
+                tokio::spawn(async move {
+                    if !*is_open.borrow() {
+                        return;
+                    }
+                    let Ok(mut far) = tokio::net::TcpStream::connect(target).await else { return };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = is_open.wait_for(|open| !open) => {}
+                    }
+                });
+            }
+        });
+        Self { address, url: format!("{head}{address}/{tail}"), open }
+    }
+
+    pub fn url(&self) -> String {
+        assert!(self.url.contains(&self.address.to_string()));
+        self.url.clone()
+    }
+
+    pub fn cut(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub fn mend(&self) {
+        self.open.send_replace(true);
     }
 }
 
@@ -189,7 +244,7 @@ async fn page(server: &Server, target: &str) -> Answer {
 }
 
 /// Waits until the server serves that version, a second at most.
-async fn serves(server: &Server, number: Option<u64>) -> Answer {
+pub async fn serves(server: &Server, number: Option<u64>) -> Answer {
     for _ in 0..20 {
         let answer = page(server, "rows").await;
         if answer.json()["meta"]["version"] == json!(number) {

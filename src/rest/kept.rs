@@ -1,0 +1,143 @@
+//! An answer that may have been given before: conditional requests, codings, and what caches on the way may do with it.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::private;
+use crate::encode::{Coding, Codings};
+use crate::engine::{Engine, Origin, Representation, Served, Stale, Tag};
+use crate::http::Problem;
+use crate::http::conditional::{etag, matched};
+use crate::plan::Plan;
+use crate::query::Cursor;
+
+/// RFC 9211.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// The control store is asked twice a second.
+const UNHEARD: std::time::Duration = std::time::Duration::from_secs(5);
+const VARY: &str = "Authorization, Accept, Accept-Encoding";
+
+/// What is said of an answer once it is there.
+pub(super) struct Kept {
+    pub(super) response: Response,
+    pub(super) next: Option<Cursor>,
+    /// Whether it is of the plan's version: one that has outlived the source may be of the one before.
+    pub(super) current: bool,
+}
+
+/// Answers a plan, or says that the client has the answer already. `conditional` is for methods whose answers clients keep.
+pub(super) async fn answer(
+    engine: &Arc<Engine>,
+    plan: &Arc<Plan>,
+    representation: Representation,
+    headers: &HeaderMap,
+    conditional: bool,
+) -> Result<Kept, Problem> {
+    let accepted: Vec<&str> =
+        headers.get_all(header::ACCEPT_ENCODING).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    let accepted = (!accepted.is_empty()).then(|| accepted.join(","));
+    let codings = Codings::read(accepted.as_deref());
+    // Of what is published the tag is known before anything runs: a client that has it needs no database and no Redis.
+    if let Some(tag) = engine.tag(plan, representation).filter(|_| conditional)
+        && let Some(known) = matched(headers, tag, codings)
+    {
+        let mut response = not_modified(known);
+        caching(&mut response, plan, None);
+        response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("martello-l1; hit"));
+        return Ok(Kept { response, next: None, current: true });
+    }
+    let served = engine.serve(plan, representation).await.map_err(|error| Problem::from(error.as_ref()))?;
+    let tag = served.tag(plan).filter(|_| conditional);
+    let mut response = match tag.and_then(|tag| matched(headers, tag, codings)) {
+        Some(known) => not_modified(known),
+        None => whole(engine, &served, representation, codings, tag).await,
+    };
+    if conditional && tag.is_some() {
+        caching(&mut response, plan, Some(&served));
+    } else {
+        response = private(response);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static(VARY));
+    }
+    response.headers_mut().insert(CACHE_STATUS, status(&served));
+    if served.stale.is_some() || (served.origin != Origin::Source && plan.version().is_none()) {
+        response.headers_mut().insert(header::AGE, HeaderValue::from(served.age() / 1000));
+    }
+    // Whether it is still the current version has not been heard of for a while.
+    let heard = engine.pointer.age();
+    if heard > UNHEARD && plan.version().is_some() {
+        response.headers_mut().insert(header::AGE, HeaderValue::from(heard.as_secs()));
+    }
+    let next = served.entry.next.clone().map(Cursor);
+    Ok(Kept { response, next, current: served.stale != Some(Stale::IfError) })
+}
+
+fn not_modified(known: HeaderValue) -> Response {
+    (StatusCode::NOT_MODIFIED, [(header::ETAG, known)]).into_response()
+}
+
+async fn whole(
+    engine: &Engine,
+    served: &Served,
+    representation: Representation,
+    codings: Codings,
+    tag: Option<Tag>,
+) -> Response {
+    let (coding, body) = engine.packed(served, representation.media_type, codings).await;
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    if coding != Coding::Identity {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    if let Some(tag) = tag {
+        headers.insert(header::ETAG, etag(tag, coding));
+    }
+    response
+}
+
+/// What the client's own cache may do: keep it for as long as the contract says. `private`, since the answer is this
+/// caller's; none of the words that open it to shared caches in spite of the token (RFC 9111, 3.5).
+fn caching(response: &mut Response, plan: &Plan, served: Option<&Served>) {
+    let cache = &plan.dataset().cache;
+    let live = plan.versions().is_none();
+    let left = match served {
+        Some(served) if served.stale.is_some() => 0,
+        Some(served) if live => cache.max_age.as_secs().saturating_sub(served.age() / 1000),
+        _ => cache.max_age.as_secs(),
+    };
+    let control = format!(
+        "private, max-age={left}, stale-while-revalidate={}, stale-if-error={}",
+        cache.stale_while_revalidate.as_secs(),
+        cache.stale_if_error.as_secs()
+    );
+    let headers = response.headers_mut();
+    // Numbers are a header's text.
+    if let Ok(control) = HeaderValue::try_from(control) {
+        headers.insert(header::CACHE_CONTROL, control);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static(VARY));
+    let published = plan.version().filter(|_| served.is_none_or(|served| served.stale.is_none()));
+    let published = published.map(|version| version.published_at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    if let Some(Ok(published)) = published.map(HeaderValue::try_from) {
+        headers.insert(header::LAST_MODIFIED, published);
+    }
+}
+
+/// How the caches have handled a request, the nearest to the client last (RFC 9211).
+fn status(served: &Served) -> HeaderValue {
+    let stored = if served.stored { "; stored" } else { "" };
+    let collapsed = if served.coalesced { "; collapsed" } else { "" };
+    let text = match (served.stale, served.origin) {
+        (Some(Stale::WhileRevalidate), _) => "martello-l1; hit; detail=stale-while-revalidate".to_owned(),
+        (Some(Stale::IfError), Origin::Shared) => {
+            "martello-l2; hit; detail=stale-if-error, martello-l1; fwd=stale".to_owned()
+        }
+        (Some(Stale::IfError), _) => "martello-l1; hit; detail=stale-if-error".to_owned(),
+        (None, Origin::Memory) => "martello-l1; hit".to_owned(),
+        (None, Origin::Shared) => format!("martello-l2; hit, martello-l1; fwd=miss{stored}{collapsed}"),
+        (None, Origin::Source) if served.is_kept() => format!("martello-l1; fwd=miss{stored}{collapsed}"),
+        (None, Origin::Source) => "martello-l1; fwd=bypass".to_owned(),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("martello-l1; fwd=miss"))
+}

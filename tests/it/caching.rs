@@ -1,0 +1,388 @@
+//! Answers that were given before: exact, each caller's own, and there when the source or Redis is not.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use martello::config::{self, Config};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::publish::Trial;
+use crate::support::{Answer, Backend, Server, config, variable};
+
+const ROWS: &str = "/v1/datasets/trial/rows";
+
+/// Memory, and a Redis that only this test uses.
+fn with_caches(mut config: Config, prefix: &str) -> Config {
+    config.cache = config::Cache::default();
+    let mut redis = config::Redis::at(variable("MARTELLO_TEST_REDIS"));
+    redis.prefix = format!("{prefix}-{}", std::process::id());
+    config.redis = Some(redis);
+    config
+}
+
+/// The sum of a counter over all its labels.
+async fn counted(server: &Server, name: &str) -> u64 {
+    let metrics = server.admin("/metrics").await.text();
+    let of_name =
+        metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));
+    of_name.map(|line| line.rsplit(' ').next().expect("a number").parse::<u64>().expect("a number")).sum()
+}
+
+async fn statements(server: &Server) -> u64 {
+    counted(server, "martello_source_seconds_count").await
+}
+
+fn status(answer: &Answer) -> &str {
+    answer.header("cache-status").expect("a status")
+}
+
+#[tokio::test]
+async fn a_published_answer_is_kept_and_known_by_its_tag_before_anything_runs() {
+    let trial = Trial::new(Backend::Postgres, "kept");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let server = Server::start(with_caches(trial.config(), "kept")).await;
+    let get = async |target: &str, headers: &[(&str, &str)]| server.get_with("reader", target, headers).await;
+    let first = get(ROWS, &[]).await;
+    assert!(status(&first).starts_with("martello-l1; fwd=miss; stored"), "{}", status(&first));
+    assert_eq!(
+        first.header("cache-control"),
+        Some("private, max-age=60, stale-while-revalidate=30, stale-if-error=600")
+    );
+    assert_eq!(first.header("vary"), Some("Authorization, Accept, Accept-Encoding"));
+    assert!(first.header("last-modified").is_some_and(|date| date.ends_with(" GMT")));
+    let etag = first.header("etag").expect("a tag").to_owned();
+    assert!(etag.starts_with('"') && etag.len() == 34, "{etag}");
+    let before = statements(&server).await;
+    let second = get(ROWS, &[]).await;
+    assert_eq!((status(&second), &second.body, second.header("etag")), ("martello-l1; hit", &first.body, Some(&*etag)));
+    let unmodified = get(ROWS, &[("if-none-match", &etag)]).await;
+    assert_eq!((unmodified.status, unmodified.body.len(), unmodified.header("etag")), (304, 0, Some(&*etag)));
+    assert!(unmodified.header("cache-control").is_some() && unmodified.header("content-type").is_none());
+    // The tag of an answer that was never given is known as well: it is what the answer then bears.
+    let other = format!("{ROWS}?select=id");
+    let known = get(&other, &[("if-none-match", "*")]).await;
+    assert_eq!((known.status, statements(&server).await), (304, before));
+    assert_eq!(get(&other, &[]).await.header("etag"), known.header("etag"));
+    // Other words for the same question, and another question; another format is another representation.
+    assert_eq!(status(&get(&format!("{ROWS}?limit=100"), &[]).await), "martello-l1; hit");
+    for target in [format!("{ROWS}?limit=99"), format!("{ROWS}?format=csv"), format!("{ROWS}?shape=columns")] {
+        let answer = get(&target, &[("if-none-match", &etag)]).await;
+        assert_eq!(answer.status, 200, "{target}");
+        assert_ne!(answer.header("etag"), Some(&*etag), "{target}");
+    }
+    // HEAD is GET without the body.
+    let request = server.request(reqwest::Method::HEAD, ROWS).bearer_auth(server.token("reader"));
+    let head = server.send(request).await;
+    assert_eq!(
+        (head.status, head.header("etag"), head.header("content-length")),
+        (200, Some(&*etag), second.header("content-length"))
+    );
+    // Counts within a budget are not kept, and sums of doubles have weak tags.
+    let counted = get(&format!("{ROWS}?count=exact"), &[]).await;
+    assert_eq!(
+        (status(&counted), counted.header("etag"), counted.header("cache-control")),
+        ("martello-l1; fwd=bypass", None, Some("private, no-cache"))
+    );
+    // A new version has other tags, at once.
+    trial.make("two", "v2");
+    trial.publish("two").well();
+    crate::publish::serves(&server, Some(2)).await;
+    let changed = get(ROWS, &[("if-none-match", &etag)]).await;
+    assert_eq!((changed.status, &changed.rows()[0]["origin"]), (200, &json!("v2")));
+    // A rollback is a version of its own.
+    trial.martello(&["rollback", "trial"]).well();
+    crate::publish::serves(&server, Some(3)).await;
+    assert_ne!(get(ROWS, &[]).await.header("etag"), Some(&*etag));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn each_coding_is_an_answer_of_its_own() {
+    let trial = Trial::new(Backend::Sqlite, "coded");
+    trial.make("one", "v1");
+    let many: Vec<(i64, &str, &str, &str)> =
+        (4..200).map(|id| (id, "'2024-01-01'", "7", "a text that comes again")).collect();
+    trial.insert("one", &many);
+    trial.publish("one").well();
+    let server = Server::start(with_caches(trial.config(), "coded")).await;
+    let plain = server.get("reader", ROWS).await;
+    let mut tags = vec![plain.header("etag").expect("a tag").to_owned()];
+    for (coding, accept) in [("zstd", "gzip, br, zstd"), ("br", "gzip;q=0.5, br"), ("gzip", "gzip")] {
+        for round in 0..2 {
+            let packed = server.get_with("reader", ROWS, &[("accept-encoding", accept)]).await;
+            assert_eq!(packed.header("content-encoding"), Some(coding), "{round}");
+            let unpacked = match coding {
+                "zstd" => zstd::stream::decode_all(packed.body.as_slice()).expect("unpacked"),
+                "br" => {
+                    let mut out = Vec::new();
+                    brotli::Decompressor::new(packed.body.as_slice(), 4096).read_to_end(&mut out).expect("unpacked");
+                    out
+                }
+                _ => {
+                    let mut out = Vec::new();
+                    flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_end(&mut out).expect("unpacked");
+                    out
+                }
+            };
+            assert!(unpacked == plain.body && packed.body.len() < plain.body.len() / 4);
+            let tag = packed.header("etag").expect("a tag").to_owned();
+            let known = server.get_with("reader", ROWS, &[("accept-encoding", accept), ("if-none-match", &tag)]).await;
+            assert_eq!(known.status, 304, "{coding}");
+            if round == 0 {
+                tags.push(tag);
+            }
+        }
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    assert_eq!(tags.len(), 4, "{tags:?}");
+    let parquet = server.get_with("reader", &format!("{ROWS}?format=parquet"), &[("accept-encoding", "zstd")]).await;
+    assert_eq!(parquet.header("content-encoding"), None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_dataset_that_is_written_in_place_is_fresh_for_as_long_as_its_contract_says() {
+    let trial = Trial::new(Backend::Sqlite, "aged");
+    trial.amend("versions:", "cache: {max_age: 1s, stale_while_revalidate: 1s, stale_if_error: 2s}\nversions:");
+    let server = Server::start(with_caches(trial.config(), "aged")).await;
+    let get = async |headers: &[(&str, &str)]| server.get_with("reader", ROWS, headers).await;
+    let first = get(&[]).await;
+    let etag = first.header("etag").expect("a tag").to_owned();
+    assert!(first.header("cache-control").is_some_and(|control| control.starts_with("private, max-age=1,")));
+    trial.insert("trial", &[(4, "'2024-03-01'", "1", "late")]);
+    let second = get(&[]).await;
+    assert_eq!((status(&second), second.rows().len(), second.header("age")), ("martello-l1; hit", 3, Some("0")));
+    assert_eq!(get(&[("if-none-match", &etag)]).await.status, 304);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let stale = get(&[]).await;
+    assert_eq!((status(&stale), stale.rows().len()), ("martello-l1; hit; detail=stale-while-revalidate", 3));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let renewed = get(&[("if-none-match", &etag)]).await;
+    assert_eq!((renewed.status, renewed.rows().len()), (200, 4));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_who_ask_at_once_ask_the_source_once() {
+    let trial = Trial::new(Backend::Postgres, "flock");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let mut config = with_caches(trial.config(), "flock");
+    // And Redis is dead.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    config.redis = Some(config::Redis::at(format!("redis://{nobody}")));
+    let server = Server::start(config).await;
+    let before = statements(&server).await;
+    let answers = join_all((0..500).map(|_| server.get("reader", ROWS))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
+    assert_eq!(statements(&server).await - before, 1);
+    assert!(
+        counted(&server, "martello_cache_coalesced_total").await + counted(&server, "martello_cache_hits_total").await
+            >= 499
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn instances_share_what_one_of_them_has_asked() {
+    let trial = Trial::new(Backend::Postgres, "share");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let servers = [
+        Server::start(with_caches(trial.config(), "share")).await,
+        Server::start(with_caches(trial.config(), "share")).await,
+    ];
+    let first = servers[0].get("reader", ROWS).await;
+    // It is shared behind the answer.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let second = servers[1].get("reader", ROWS).await;
+    assert_eq!(
+        (status(&second), &second.body, second.header("etag")),
+        ("martello-l2; hit, martello-l1; fwd=miss; stored", &first.body, first.header("etag"))
+    );
+    assert_eq!(status(&servers[1].get("reader", ROWS).await), "martello-l1; hit");
+    for server in servers {
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_fails_no_request() {
+    let trial = Trial::new(Backend::Sqlite, "hole");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    // It takes connections and says nothing.
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut config = with_caches(trial.config(), "hole");
+    config.redis = Some(config::Redis::at(format!("redis://{}", hole.local_addr().expect("an address"))));
+    let server = Server::start(config).await;
+    let begun = martello::clock::instant();
+    for limit in 1..40 {
+        let answer = server.get("reader", &format!("{ROWS}?limit={limit}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(counted(&server, "martello_redis_errors_total").await > 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_answered_outlives_its_source_for_as_long_as_the_contract_says() {
+    let trial = Trial::new(Backend::Postgres, "outlived");
+    trial.amend("versions:", "cache: {stale_if_error: 3s}\nversions:");
+    trial.make("one", "v1");
+    trial.make("two", "v2");
+    trial.publish("one").well();
+    let proxy = crate::publish::Proxy::before(&Backend::Postgres.url()).await;
+    let mut config = with_caches(trial.config(), "outlived");
+    config.redis = None;
+    config.sources.insert("marts".into(), config::Source::at(proxy.url()));
+    let server = Server::start(config).await;
+    let get = async |target: &str, headers: &[(&str, &str)]| server.get_with("reader", target, headers).await;
+    let first = get(ROWS, &[]).await;
+    let etag = first.header("etag").expect("a tag").to_owned();
+    proxy.cut();
+    // The current version goes on as if nothing were, and its tag as well.
+    assert_eq!(status(&get(ROWS, &[]).await), "martello-l1; hit");
+    assert_eq!(get(ROWS, &[("if-none-match", &etag)]).await.status, 304);
+    let never = get(&format!("{ROWS}?limit=7"), &[]).await;
+    assert_eq!((never.status, never.problem().as_str()), (503, "source-unavailable"));
+    assert!(never.header("retry-after").is_some());
+    // The next version cannot be read: the one before stands in, and says so.
+    trial.publish("two").well();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if status(&get(ROWS, &[]).await).contains("stale") {
+            break;
+        }
+    }
+    let stale = get(ROWS, &[]).await;
+    assert_eq!(
+        (stale.status, status(&stale), &stale.body),
+        (200, "martello-l1; hit; detail=stale-if-error", &first.body)
+    );
+    assert!(stale.header("age").is_some() && stale.header("martello-dataset-version").is_none());
+    assert_eq!(stale.header("cache-control").map(|control| control.starts_with("private, max-age=0")), Some(true));
+    assert_eq!(get(ROWS, &[("if-none-match", &etag)]).await.status, 304);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(get(ROWS, &[]).await.status, 503);
+    proxy.mend();
+    let mut back = get(ROWS, &[]).await;
+    for _ in 0..50 {
+        if back.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        back = get(ROWS, &[]).await;
+    }
+    assert_eq!((back.status, &back.rows()[0]["origin"]), (200, &json!("v2")));
+    server.stop().await;
+}
+
+/// Roles, datasets and questions of the demo's whole matrix, each asked by turns.
+#[test]
+fn two_roles_on_one_url_never_see_each_other_s_answer() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (cached, fresh, cases) = runtime.block_on(async {
+        let cached = Server::start(with_caches(config(Backend::Sqlite), "roles")).await;
+        let fresh = Server::over(Backend::Sqlite).await;
+        let house = martello::app::House::load(&config(Backend::Sqlite)).expect("a house");
+        let roles: Vec<String> = house.matrix.roles().map(|role| role.name.clone()).collect();
+        let datasets: Vec<String> = house.catalog.iter().map(|dataset| dataset.name.to_string()).collect();
+        (cached, fresh, (roles, datasets))
+    });
+    let (roles, datasets) = cases;
+    let role = prop::sample::select(roles);
+    let parts =
+        ["rows?limit=5", "rows?limit=3&format=csv", "aggregate?measures=count()", "rows?limit=2&shape=columns", ""];
+    let case = (role.clone(), role, prop::sample::select(datasets), prop::sample::select(parts.to_vec()));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
+    let checked = runner.run(&case, |(one, other, dataset, part)| {
+        let target = format!("/v1/datasets/{dataset}/{part}").trim_end_matches('/').to_owned();
+        for role in [&one, &other, &one, &other] {
+            let (kept, expected) =
+                runtime.block_on(async { (cached.get(role, &target).await, fresh.get(role, &target).await) });
+            prop_assert_eq!(kept.status, expected.status, "{} {}", role, &target);
+            if expected.status == 200 {
+                prop_assert!(kept.body == expected.body, "{} {}", role, &target);
+            } else {
+                prop_assert_eq!(kept.problem(), expected.problem(), "{} {}", role, &target);
+            }
+        }
+        Ok(())
+    });
+    checked.expect("each role its own answers");
+    runtime.block_on(async {
+        assert!(counted(&cached, "martello_cache_hits_total").await > 100);
+        cached.stop().await;
+        fresh.stop().await;
+    });
+}
+
+/// Three instances, publishes among requests: no answer mixes two versions, none is older than a second, and nothing is
+/// asked twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_requests_and_publishes_finds_no_mixed_and_no_old_version() {
+    const PUBLISHES: usize = 50;
+    let trial = Trial::new(Backend::Postgres, "storm");
+    for number in 0..=PUBLISHES {
+        trial.make(&format!("t{number}"), &format!("v{}", number + 1));
+    }
+    trial.publish("t0").well();
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        servers.push(Server::start(with_caches(trial.config(), "storm")).await);
+    }
+    let catalog = martello::catalog::load(&trial.config().catalog).expect("a catalog");
+    let dataset = catalog.get("trial").expect("a dataset");
+    let sources = martello::source::Sources::open(&trial.config().sources).expect("sources");
+    let source = sources.get(&dataset.source).expect("a source");
+    let store = martello::store::Store::open(trial.config().control.expect("a store").url.expose()).expect("a store");
+    let newest = std::sync::Mutex::new((1_u64, martello::clock::instant()));
+    let before = statements(&servers[0]).await;
+    let publishing = async {
+        for number in 1..=PUBLISHES {
+            let relation = trial.relation(&format!("t{number}")).parse().expect("a relation");
+            let request = martello::publish::Request { relation, data_through: None, operator: "storm".into() };
+            let publisher = martello::publish::Publisher { store: &store, dataset };
+            let version = publisher.publish(source.as_ref(), request).await.expect("a version");
+            *newest.lock().expect("a lock") = (version.number, martello::clock::instant());
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    };
+    let questions = ["rows", "rows?select=id,origin&limit=2", "rows?limit=1", "rows?sort=-id&limit=1"];
+    let asking = async {
+        let asked = (0..1000_usize).map(|place| {
+            let (servers, newest) = (&servers, &newest);
+            async move {
+                tokio::time::sleep(Duration::from_millis(place as u64 * 4)).await;
+                let (number, since) = *newest.lock().expect("a lock");
+                let answer =
+                    servers[place % 3].get("reader", &format!("/v1/datasets/trial/{}", questions[place % 4])).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                let version = answer.json()["meta"]["version"].as_u64().expect("a version");
+                for row in answer.rows() {
+                    assert_eq!(row["origin"], json!(format!("v{version}")), "mixed: {}", answer.text());
+                }
+                // What was published a second ago is known everywhere.
+                let known = since.elapsed() < Duration::from_secs(1) || version >= number;
+                assert!(known, "version {version}, and {number} was published {:?} ago", since.elapsed());
+                (place % 4, version)
+            }
+        });
+        join_all(asked).await
+    };
+    let ((), answered) = tokio::join!(publishing, asking);
+    let keys: std::collections::BTreeSet<(usize, u64)> = answered.into_iter().collect();
+    // The instances of one process count together.
+    let run = statements(&servers[0]).await - before;
+    assert!(run <= keys.len() as u64, "{run} statements for {} keys", keys.len());
+    assert!(keys.len() > 60, "{}", keys.len());
+    for server in servers {
+        server.stop().await;
+    }
+}
