@@ -115,6 +115,7 @@ def measure(cli: argparse.Namespace, folder: Path, database: Postgres) -> None:
     config = {
         "catalog": str(REPOSITORY / "catalog"),
         "sources": {"marts": {"url": database.url, "connections_max": cli.connections}},
+        "cache": {"memory": "0B"},
     }
     with martello(cli.binary, folder, "client_pro", config) as server:
         url, token = server.url, server.token
