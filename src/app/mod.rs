@@ -154,7 +154,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         streams: Streams::new(&config.streams),
     });
     let limits = Arc::new(config.http.clone());
-    let context = Context { engine, keys, limits };
+    let context = Context { engine, keys, tokens: Arc::default(), questions: Arc::default(), limits };
 
     let http = &config.http;
     let bind = server::Bound::bind;

@@ -4,6 +4,7 @@
 //! `jwk`, `x5c`) is never followed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -31,6 +32,7 @@ pub struct Keys {
     rules: Rules,
     own: Vec<Key>,
     rotated: ArcSwap<Vec<Key>>,
+    generation: AtomicU64,
     /// Rung when a token names a key that is not here.
     pub(super) wanted: Arc<tokio::sync::Notify>,
 }
@@ -46,7 +48,13 @@ impl Keys {
     /// No keys yet: nobody is believed.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, own: Vec::new(), rotated: ArcSwap::default(), wanted: Arc::default() }
+        Self {
+            rules,
+            own: Vec::new(),
+            rotated: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            wanted: Arc::default(),
+        }
     }
 
     /// Adds the shared HS256 secret of development.
@@ -59,6 +67,18 @@ impl Keys {
 
     pub(super) fn rotate(&self, keys: Vec<Key>) {
         self.rotated.store(Arc::new(keys));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often the keys have changed: whoever was believed under other keys is to be looked at again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Clock skew that is forgiven, in seconds.
+    pub(super) fn leeway(&self) -> u64 {
+        self.rules.leeway.as_secs()
     }
 
     /// The claims of a token that is to be believed.

@@ -17,6 +17,7 @@ pub type Claims = Map<String, Value>;
 pub struct Principal {
     subject: Arc<str>,
     role: Arc<Role>,
+    ends_at: u64,
 }
 
 impl Principal {
@@ -37,19 +38,32 @@ impl Principal {
         let claims = keys.verify(bearer(header)?).map_err(Error::Invalid)?;
         let role = Arc::clone(matrix.role_of(&claims)?);
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().into();
-        Ok(Self { subject, role })
+        // A token whose end is told in parts of a second ends with the second.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates; no token ends before 1970"
+        )]
+        let ends_at = claims.get("exp").and_then(Value::as_f64).map_or(0, |end| end as u64);
+        Ok(Self { subject, role, ends_at: ends_at.saturating_add(keys.leeway()) })
     }
 
     /// The house itself in a role: for commands of an operator, who could mint the token as well.
     #[must_use]
     pub fn acting_as(role: Arc<Role>) -> Self {
-        Self { subject: "operator".into(), role }
+        Self { subject: "operator".into(), role, ends_at: u64::MAX }
     }
 
     /// The token's `sub`.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// The second since 1970 from which the token is believed no more.
+    #[must_use]
+    pub fn ends_at(&self) -> u64 {
+        self.ends_at
     }
 
     /// What the caller is.

@@ -22,7 +22,7 @@ use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
 use crate::plan::{self, Output, Plan};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
-use crate::store::{Pointer, Version};
+use crate::store::{Pointer, Version, Versions};
 
 pub use cached::{Caches, Origin, Served, Stale, Tag};
 pub use stream::{Piece, Pieces, Streams};
@@ -130,12 +130,12 @@ pub enum Error {
 }
 
 impl Engine {
-    /// Plans a question for a caller.
+    /// Plans a question for a caller, of those versions.
     ///
     /// # Errors
     /// Whatever makes it unanswerable.
-    pub fn plan(&self, query: &Query, principal: &Principal) -> Result<Plan, plan::Error> {
-        plan::plan(query, &self.catalog, &self.pointer.load(), principal, &self.cursors)
+    pub fn plan(&self, query: &Query, versions: &Versions, principal: &Principal) -> Result<Plan, plan::Error> {
+        plan::plan(query, &self.catalog, versions, principal, &self.cursors)
     }
 
     /// Answers a plan.

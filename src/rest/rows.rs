@@ -1,10 +1,9 @@
 //! Rows of a dataset: a page, or the one with a key.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -27,8 +26,9 @@ use crate::http::problem;
 use crate::http::problem::shown;
 use crate::http::{Caller, Context, Problem};
 use crate::plan;
-use crate::plan::{Plan, View};
+use crate::plan::Plan;
 use crate::query::Cursor;
+use crate::store::Versions;
 
 /// What stands unescaped in a query value (RFC 3986, 3.4), so that links stay readable.
 const ESCAPED: &AsciiSet =
@@ -58,16 +58,24 @@ impl FromRequestParts<Context> for Asking {
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Problem> {
         let Caller(principal) = Caller::from_request_parts(parts, context).await?;
-        let path = Path::<HashMap<String, String>>::from_request_parts(parts, context).await;
-        let Path(mut path) =
-            path.map_err(|_| Problem::new(problem::MALFORMED_REQUEST, "an escaped text is no UTF-8"))?;
-        let dataset = path.remove("dataset").unwrap_or_default();
-        if View::of(&context.engine.catalog, &principal, &dataset).is_none() {
+        // `/v1/datasets/{dataset}/…`
+        let dataset = segments(parts.uri.path().split('/').nth(3).unwrap_or_default())?.remove(0);
+        if context.engine.catalog.get(&dataset).is_none() || principal.role().grant(&dataset).is_none() {
             return Err(plan::Error::UnknownDataset(dataset).into());
         }
-        let (context, uri, headers) = (context.clone(), parts.uri.clone(), parts.headers.clone());
+        // Nobody behind reads them.
+        let headers = std::mem::take(&mut parts.headers);
+        let (context, uri) = (context.clone(), parts.uri.clone());
         Ok(Self { context, principal, dataset, method: parts.method.clone(), uri, headers })
     }
+}
+
+/// What the words of a request mean for a role, of those versions.
+struct Meaning {
+    parameters: Vec<(String, String)>,
+    asked: Asked,
+    plan: Arc<Plan>,
+    versions: Arc<Versions>,
 }
 
 /// `GET /v1/datasets/{dataset}/rows`
@@ -86,7 +94,8 @@ pub(super) async fn row(asking: Asking) -> Result<Response, Problem> {
     let key: Vec<&str> = asking.uri.path().splitn(6, '/').collect();
     let key = segments(key.last().copied().unwrap_or_default())?;
     let asked = params::row(&asking.dataset, key, parameters(asking.uri.query())?)?;
-    Ok(asking.answer(&asked).await?.0)
+    let plan = asking.context.engine.plan(&asked.query, &asking.context.engine.pointer.load(), &asking.principal)?;
+    Ok(asking.answer(&asked, &Arc::new(plan)).await?.0)
 }
 
 /// `POST /v1/datasets/{dataset}/query`: the question is the body. Nothing is changed by it; a URL would be too short.
@@ -102,7 +111,8 @@ pub(super) async fn query(asking: Asking, bytes: Bytes) -> Result<Response, Prob
             .parameter("Content-Type"));
     }
     let asked = body::read(&asking.dataset, &bytes)?;
-    Ok(asking.answer(&asked).await?.0)
+    let plan = asking.context.engine.plan(&asked.query, &asking.context.engine.pointer.load(), &asking.principal)?;
+    Ok(asking.answer(&asked, &Arc::new(plan)).await?.0)
 }
 
 impl Asking {
@@ -111,13 +121,27 @@ impl Asking {
         &self,
         read: impl Fn(&str, Vec<(String, String)>) -> Result<Asked, Problem>,
     ) -> Result<Response, Problem> {
-        let parameters = parameters(self.uri.query())?;
-        let asked = read(&self.dataset, parameters.clone())?;
-        let (mut response, next) = self.answer(&asked).await?;
+        let versions = self.context.engine.pointer.load();
+        // The role's grants are in the meaning, and its name in the words.
+        let words = format!("{} {}", self.principal.role().name, self.uri);
+        let questions = &self.context.questions;
+        let known = questions.get::<Meaning>(&words).filter(|meaning| Arc::ptr_eq(&meaning.versions, &versions));
+        let meaning = match known {
+            Some(meaning) => meaning,
+            None => {
+                let parameters = parameters(self.uri.query())?;
+                let asked = read(&self.dataset, parameters.clone())?;
+                let plan = Arc::new(self.context.engine.plan(&asked.query, &versions, &self.principal)?);
+                let meaning = Arc::new(Meaning { parameters, asked, plan, versions });
+                questions.insert(words, Arc::clone(&meaning));
+                meaning
+            }
+        };
+        let (mut response, next) = self.answer(&meaning.asked, &meaning.plan).await?;
         if let Some(next) = &next {
             let base = self.context.limits.public_url.as_deref();
             // The link is escaped, so it is a header's text.
-            if let Ok(link) = HeaderValue::try_from(next_link(base, self.uri.path(), &parameters, next)) {
+            if let Ok(link) = HeaderValue::try_from(next_link(base, self.uri.path(), &meaning.parameters, next)) {
                 response.headers_mut().append(header::LINK, link);
             }
         }
@@ -125,18 +149,16 @@ impl Asking {
     }
 
     /// The answer, and where the next page begins.
-    async fn answer(&self, asked: &Asked) -> Result<(Response, Option<Cursor>), Problem> {
+    async fn answer(&self, asked: &Asked, plan: &Arc<Plan>) -> Result<(Response, Option<Cursor>), Problem> {
         let engine = &self.context.engine;
-        let plan = engine.plan(&asked.query, &self.principal)?;
-        let representation = representation::choose(&self.headers, asked, &plan)?;
-        let plan = Arc::new(plan);
+        let representation = representation::choose(&self.headers, asked, plan)?;
         let told = |entry: Entry| Kept { response: private(entry.body.into_response()), next: None, current: true };
         let conditional = matches!(self.method, Method::GET | Method::HEAD);
         let kept = match asked.act {
-            Act::Answer if plan.whole() => return Ok((self.stream(&plan, representation).await?, None)),
-            Act::Answer => kept::answer(engine, &plan, representation, &self.headers, conditional).await?,
-            Act::DryRun => told(engine.estimate(&plan).await?),
-            Act::Explain => told(engine.explain(&plan).await?),
+            Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
+            Act::Answer => kept::answer(engine, plan, representation, &self.headers, conditional).await?,
+            Act::DryRun => told(engine.estimate(plan).await?),
+            Act::Explain => told(engine.explain(plan).await?),
         };
         let Kept { mut response, next, current } = kept;
         let unmodified = response.status() == StatusCode::NOT_MODIFIED;

@@ -114,8 +114,13 @@ async fn a_full_pool_refuses_at_once_what_finds_no_place_in_the_queue() {
         source.acquire_timeout = Duration::from_millis(200);
     })
     .await;
-    let slow = || server.get("reader", "/v1/datasets/slow/rows/2");
-    let (held, others) = tokio::join!(join_all([slow(), slow()]), async {
+    // Two questions: who asks the same at once waits for one statement.
+    let slow = |seconds: u8| {
+        let target = format!("/v1/datasets/slow/rows/{seconds}");
+        let server = &server;
+        async move { server.get("reader", &target).await }
+    };
+    let (held, others) = tokio::join!(join_all([slow(2), slow(3)]), async {
         until(|| async { running(&pool, "slow_full").await == 2 }).await;
         join_all((0..20).map(|_| server.get("reader", "/v1/datasets/slow/rows/0"))).await
     });

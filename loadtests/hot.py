@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""What was answered before, against a bare axum server that returns the same prebuilt bytes.
+
+A page of 100 bars of a published dataset from memory (the hot hit), and the 304 of a client that has it, each with a token
+that is believed. Prints requests per second and per CPU-second of the server for both, and their ratios. The two are
+measured in turn, so that a machine that slows down slows both.
+
+    cargo build --release --bins --example bare
+    target/tools/python/bin/python loadtests/hot.py [--seconds 5] [--repeat 3]
+"""
+
+import argparse
+import contextlib
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from servers import REPOSITORY, Server, cpu_seconds, free_port, martello, wait_until_ready
+
+TARGET = "/v1/datasets/price_daily/rows?symbol=AAPL&limit=100"
+ROLE = "internal_publisher"
+AIM = 0.75
+CONNECTIONS = 32
+
+
+@contextlib.contextmanager
+def bare(binary: Path, body: Path, etag: str, content_type: str) -> Iterator[tuple[str, int]]:
+    port = free_port()
+    server = subprocess.Popen([binary, str(port), body, etag, content_type])
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}/")
+        yield f"http://127.0.0.1:{port}", server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def get(url: str, token: str, etag: str | None = None) -> tuple[int, dict, bytes]:
+    headers = {"Authorization": f"Bearer {token}"} | ({"If-None-Match": etag} if etag else {})
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def rates(url: str, pid: int, token: str, etag: str | None, seconds: int) -> tuple[float, float]:
+    """Requests per second, and per CPU-second of the server."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "-H", f"Authorization: Bearer {token}"]
+    command += ["-H", f"If-None-Match: {etag}"] if etag else []
+    before = cpu_seconds(pid)
+    told = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
+    spent = cpu_seconds(pid) - before
+    # wrk takes 304 for no error.
+    if "Non-2xx" in told or "Socket errors" in told:
+        sys.exit(told)
+    requests = int(re.search(r"(\d+) requests in", told)[1])
+    return requests / seconds, requests / spent
+
+
+def compare(name: str, ours: Server, theirs: tuple[str, int], etag: str | None, cli: argparse.Namespace) -> None:
+    rounds: list[list[tuple[float, float]]] = [[], []]
+    for _ in range(cli.repeat):
+        rounds[0].append(rates(theirs[0] + TARGET, theirs[1], ours.token, etag, cli.seconds))
+        rounds[1].append(rates(ours.url + TARGET, ours.pid, ours.token, etag, cli.seconds))
+    limit, own = ([statistics.median(column) for column in zip(*side, strict=True)] for side in rounds)
+    print(
+        f"| {name} | {limit[0]:,.0f} | {own[0]:,.0f} | {own[0] / limit[0]:.2f} | {limit[1]:,.0f} | {own[1]:,.0f}"
+        f" | {own[1] / limit[1]:.2f} (aim {AIM}) |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--seconds", type=int, default=5)
+    cli.add_argument("--repeat", type=int, default=3)
+    cli.add_argument("--binaries", type=Path, default=REPOSITORY / "target/release")
+    cli = cli.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("install wrk first (Debian: wrk)")
+    binary = cli.binaries / "martello"
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        config = {
+            "catalog": str(REPOSITORY / "catalog"),
+            "sources": {"marts": {"url": f"sqlite:{folder / 'marts.sqlite'}"}},
+            "control": {"url": f"sqlite:{folder / 'control.sqlite'}"},
+        }
+        loading = folder / "loading.yaml"
+        loading.write_text(json.dumps(config | {"auth": {"hs256": "only for loading, 32 bytes and more"}}))
+        for dataset in ("company_profile=profile fundamental price_daily technical_daily news social_daily signal").split():
+            name, _, file = dataset.partition("=")
+            load = [binary, "--config", loading, "load", "--source", "marts", "--dataset", name]
+            data = REPOSITORY / "demo/data" / f"{file or name}.parquet"
+            subprocess.run([*load, data], check=True, stdout=subprocess.DEVNULL)
+            if name == "price_daily":
+                subprocess.run([*load, "--publish", data], check=True, stdout=subprocess.DEVNULL)
+        with martello(binary, folder, ROLE, config) as ours:
+            status, headers, body = get(ours.url + TARGET, ours.token)
+            assert status == 200, body
+            (folder / "body").write_bytes(body)
+            etag = headers["ETag"]
+            assert get(ours.url + TARGET, ours.token, etag)[0] == 304
+            assert get(ours.url + TARGET, ours.token)[1]["Cache-Status"] == "martello-l1; hit"
+            print(f"{len(body):,} bytes, {CONNECTIONS} connections, medians of {cli.repeat} x {cli.seconds} s\n")
+            print("| case | bare, /s | Martello, /s | ratio | bare, /CPU-s | Martello, /CPU-s | ratio |")
+            print("|---|---|---|---|---|---|---|")
+            example = cli.binaries / "examples/bare"
+            with bare(example, folder / "body", etag, headers["Content-Type"]) as theirs:
+                compare("hot hit", ours, theirs, None, cli)
+                compare("304", ours, theirs, etag, cli)
+
+
+if __name__ == "__main__":
+    main()
