@@ -50,12 +50,15 @@ fn name(header: &[u8]) -> [u8; 32] {
 /// Questions by their words: whatever a door finds out from them and from who asks.
 pub struct Questions(Bounded<String, Arc<dyn std::any::Any + Send + Sync>>);
 
-/// Bytes of words that are remembered at once.
-const QUESTIONS_BYTES_MAX: u64 = 4 << 20;
+/// What all that is remembered may take, about.
+const QUESTIONS_BYTES_MAX: u64 = 32 << 20;
+/// A plan takes this much, and with its literals some times what their words do.
+const PLAN_BYTES: u64 = 4096;
+const BYTES_OF_A_BYTE: u64 = 8;
 
 impl Default for Questions {
     fn default() -> Self {
-        Self(Bounded::new(QUESTIONS_BYTES_MAX, |words: &String, _| words.len() as u64 + 64))
+        Self(Bounded::new(QUESTIONS_BYTES_MAX, |words: &String, _| PLAN_BYTES + words.len() as u64 * BYTES_OF_A_BYTE))
     }
 }
 
