@@ -43,6 +43,7 @@ class Server(NamedTuple):
     url: str
     token: str
     pid: int
+    admin: str
 
 
 def free_port() -> int:
@@ -99,6 +100,24 @@ def clickhouse(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
+def redis(folder: Path) -> Iterator[tuple[str, int]]:
+    """An empty Redis; yields its URL and pid."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}", server.pid
+    finally:
+        server.kill()
+        server.wait()
+
+
+@contextlib.contextmanager
 def martello(binary: Path, folder: Path, role: str, config: dict) -> Iterator[Server]:
     """Martello with that configuration, on ports and with secrets of its own; the token is the role's."""
     port, admin, secret = free_port(), free_port(), secrets.token_hex(32)
@@ -116,7 +135,7 @@ def martello(binary: Path, folder: Path, role: str, config: dict) -> Iterator[Se
     server = subprocess.Popen([binary, "--config", file, "serve"])
     try:
         wait_until_ready(f"http://127.0.0.1:{admin}/readyz")
-        yield Server(f"http://127.0.0.1:{port}", token, server.pid)
+        yield Server(f"http://127.0.0.1:{port}", token, server.pid, f"http://127.0.0.1:{admin}")
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(START_SECONDS)
