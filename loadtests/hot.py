@@ -13,6 +13,7 @@ measured in turn, so that a machine that slows down slows both.
 import argparse
 import contextlib
 import json
+import os
 import re
 import shutil
 import statistics
@@ -31,7 +32,7 @@ TARGET = "/v1/datasets/price_daily/rows?symbol=AAPL&limit=100"
 ROLE = "internal_publisher"
 AIM, AIM_SHARED = 0.75, 0.4
 NGINX = """
-daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+{user} daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ worker_connections 512; }}
 http {{
   access_log off;
@@ -62,7 +63,9 @@ def bare(binary: Path, body: Path, etag: str, content_type: str, *redis_url: str
 @contextlib.contextmanager
 def nginx(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
     port = free_port()
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, upstream=upstream))
+    # Workers of a server that root starts are somebody else, and the folder is not theirs.
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(NGINX.format(user=user, folder=folder, port=port, upstream=upstream))
     server = subprocess.Popen(["nginx", "-c", folder / "nginx.conf", "-e", folder / "nginx.log"])
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/")
