@@ -147,6 +147,28 @@ async fn an_answer_is_of_the_time_of_the_newest_version_that_is_in_it() {
 }
 
 #[tokio::test]
+async fn a_page_in_a_browser_may_ask_whether_its_answer_still_holds() {
+    let mut config = with_caches(config(Backend::Sqlite), "browser");
+    config.http.cors_origins = vec!["https://app.example".into()];
+    let server = Server::start(config).await;
+    let target = "/v1/datasets/price_daily/rows?limit=1";
+    let preflight = server
+        .request(reqwest::Method::OPTIONS, target)
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "authorization,if-none-match");
+    let allowed = server.send(preflight).await;
+    assert!(allowed.header("access-control-allow-headers").is_some_and(|names| names.contains("if-none-match")));
+    let answer = server.get_with("client_basic", target, &[("origin", "https://app.example")]).await;
+    let exposed = answer.header("access-control-expose-headers").expect("a list");
+    assert!(
+        ["etag", "age", "cache-status"].iter().all(|name| exposed.split(',').any(|other| other == *name)),
+        "{exposed}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn each_coding_is_an_answer_of_its_own() {
     let trial = Trial::new(Backend::Sqlite, "coded");
     trial.make("one", "v1");
