@@ -22,6 +22,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 
 from servers import REPOSITORY, Server, cpu_seconds, free_port, martello, redis, wait_until_ready
@@ -71,13 +72,13 @@ def nginx(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
         server.wait()
 
 
-def get(url: str, token: str, etag: str | None = None) -> tuple[int, dict, bytes]:
+def get(url: str, token: str, etag: str | None = None) -> tuple[int, Message, bytes]:
     headers = {"Authorization": f"Bearer {token}"} | ({"If-None-Match": etag} if etag else {})
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+            return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read()
+        return error.code, error.headers, error.read()
 
 
 def rates(url: str, pid: int, token: str, etag: str | None, seconds: int) -> tuple[float, float]:
