@@ -8,6 +8,12 @@ use moka::sync::Cache;
 /// A map whose values weigh no more than so much together.
 pub struct Bounded<K, V>(Cache<K, V>);
 
+impl<K, V> Clone for Bounded<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<K, V> Bounded<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,

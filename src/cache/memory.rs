@@ -16,6 +16,7 @@ use crate::encode::Coding;
 const LATEST_MAX: u64 = 100_000;
 
 /// Answers in memory.
+#[derive(Clone)]
 pub struct Memory {
     entries: Cache<(Key, Coding), Held>,
     /// The key under which a question was answered last, whatever the version.

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::cache::{Entry, Flights, Key, Memory, Shared, Tallies, Tally, Tier, Turn};
 use crate::catalog::{Catalog, Type};
 use crate::config;
@@ -31,6 +33,7 @@ pub struct Caches {
     memory: Memory,
     shared: Option<Shared>,
     flights: Flights<Result<Fetched, Arc<Error>>>,
+    packings: Flights<Option<Bytes>>,
     tallies: Tallies,
 }
 
@@ -94,7 +97,8 @@ impl Caches {
         let shared = redis.zip(config.redis.as_ref());
         let shared = shared.map(|(redis, redis_config)| Shared::new(redis, redis_config, &config.cache));
         let tallies = Tallies::new(catalog.iter().map(|dataset| dataset.name.as_str()));
-        Self { memory: Memory::new(&config.cache), shared, flights: Flights::default(), tallies }
+        let (flights, packings) = (Flights::default(), Flights::default());
+        Self { memory: Memory::new(&config.cache), shared, flights, packings, tallies }
     }
 }
 
@@ -122,8 +126,26 @@ impl Engine {
     /// What the ETag of an answer will be made of, known before anything runs; nothing while a dataset is live.
     #[must_use]
     pub fn tag(&self, plan: &Plan, representation: Representation) -> Option<Tag> {
-        let published = plan.count() == Count::None && plan.versions().is_some() && self.is_heard(plan);
+        let published = plan.count() == Count::None && plan.published_at().is_some() && self.is_heard(plan);
         published.then(|| Tag { bytes: key(self, plan, representation, true).0, weak: is_near(plan) })
+    }
+
+    /// Notes that a client had the answer already.
+    pub fn unmodified(&self, plan: &Plan) {
+        self.caches.tallies.of(plan.dataset().name.as_str()).hit(Tier::Memory);
+    }
+
+    /// Where an answer to a plan is kept now, in the word of `Cache-Status`.
+    pub(super) async fn kept_in(&self, plan: &Arc<Plan>, representation: Representation) -> Option<&'static str> {
+        let flown = Flown::of(self, plan, representation);
+        if plan.count() != Count::None {
+            return None;
+        }
+        if self.caches.memory.get(flown.key, Coding::Identity).is_some_and(|entry| flown.is_fresh(&entry)) {
+            return Some("l1");
+        }
+        let shared = self.caches.shared.as_ref()?.get(flown.key, &flown.tally).await?;
+        flown.is_fresh(&shared).then_some("l2")
     }
 
     /// Whether the control store was heard of lately enough to know what is current.
@@ -209,16 +231,14 @@ impl Engine {
         let cache = &flown.plan.dataset().cache;
         // Whoever looked before the flight before this one had landed finds what that brought.
         if let Some(entry) = self.caches.memory.get(flown.key, Coding::Identity)
-            && (flown.published || millis().saturating_sub(entry.made_at) <= as_millis(cache.max_age))
+            && flown.is_fresh(&entry)
         {
             return Ok(Fetched { entry, origin: Origin::Memory, stored: true });
         }
         let keep = (!flown.published).then(|| cache.max_age + cache.stale_while_revalidate.max(cache.stale_if_error));
         let mut lease = None;
         if let Some(shared) = &self.caches.shared {
-            let (published, max_age) = (flown.published, as_millis(cache.max_age));
-            let fresh = move |entry: &Entry| published || millis().saturating_sub(entry.made_at) <= max_age;
-            match shared.turn(flown.key, &flown.tally, fresh).await {
+            match shared.turn(flown.key, &flown.tally, |entry| flown.is_fresh(entry)).await {
                 Turn::Found(entry) => {
                     flown.tally.hit(Tier::Shared);
                     let entry = Arc::new(entry);
@@ -275,7 +295,7 @@ impl Engine {
     }
 
     /// The body as the client likes it best, and how it is packed. What was packed once is not packed again.
-    pub async fn packed(&self, served: &Served, media_type: MediaType, codings: Codings) -> (Coding, bytes::Bytes) {
+    pub async fn packed(&self, served: &Served, media_type: MediaType, codings: Codings) -> (Coding, Bytes) {
         let coding = codings.best;
         let plain = || (Coding::Identity, served.entry.body.clone());
         // Parquet is packed inside.
@@ -290,18 +310,28 @@ impl Engine {
         {
             return (coding, packed.body.clone());
         }
-        let body = served.entry.body.clone();
-        let packed = if body.len() <= PACKED_AT_ONCE_MAX {
-            coding.pack(&body)
-        } else {
-            tokio::task::spawn_blocking(move || coding.pack(&body)).await.ok().flatten()
+        // Whoever asks for the same meanwhile waits for that.
+        let packing = Key::of([&served.entry.tag, coding.name().as_bytes()]);
+        let start = || {
+            let (memory, entry) = (self.caches.memory.clone(), Arc::clone(&served.entry));
+            async move {
+                let body = entry.body.clone();
+                let packed = if body.len() <= PACKED_AT_ONCE_MAX {
+                    coding.pack(&body)
+                } else {
+                    tokio::task::spawn_blocking(move || coding.pack(&body)).await.ok().flatten()
+                }?;
+                if let Some(key) = key {
+                    let entry = Entry { body: packed.clone(), ..Entry::clone(&entry) };
+                    memory.put(key, coding, Arc::new(entry), None);
+                }
+                Some(packed)
+            }
         };
-        let Some(packed) = packed else { return plain() };
-        if let Some(key) = key {
-            let entry = Entry { body: packed.clone(), ..Entry::clone(&served.entry) };
-            self.caches.memory.put(key, coding, Arc::new(entry), None);
+        match self.caches.packings.join(packing, start).await.value.flatten() {
+            Some(packed) => (coding, packed),
+            None => plain(),
         }
-        (coding, packed)
     }
 }
 
@@ -321,17 +351,21 @@ struct Flown {
 
 impl Flown {
     fn of(engine: &Engine, plan: &Arc<Plan>, representation: Representation) -> Self {
-        let published = plan.versions().is_some();
-        let newest = plan.version().map(|version| version.published_at.as_millisecond());
+        let published_at = plan.published_at();
         Self {
             plan: Arc::clone(plan),
             representation,
             key: key(engine, plan, representation, true),
             question: key(engine, plan, representation, false),
-            published,
-            overtaken_at: newest.filter(|_| published).and_then(|at| u64::try_from(at).ok()),
+            published: published_at.is_some(),
+            overtaken_at: published_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
             tally: engine.caches.tallies.of(plan.dataset().name.as_str()),
         }
+    }
+
+    /// Of what is published an answer is for good; of what is live, for as long as the contract says.
+    fn is_fresh(&self, entry: &Entry) -> bool {
+        self.published || millis().saturating_sub(entry.made_at) <= as_millis(self.plan.dataset().cache.max_age)
     }
 }
 

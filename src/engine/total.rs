@@ -1,10 +1,12 @@
 //! How many rows a question has: counted within a budget, guessed, or told before anything runs.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::size::page_bytes;
-use super::{Engine, Entry, Error, failure, meta};
+use super::{Engine, Entry, Error, Representation, failure, meta};
 use crate::plan::Plan;
 use crate::query::Count;
 use crate::source;
@@ -58,7 +60,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the source does not answer.
-    pub async fn estimate(&self, plan: &Plan) -> Result<Entry, Error> {
+    pub async fn estimate(&self, plan: &Arc<Plan>, representation: Representation) -> Result<Entry, Error> {
         let failed = |error| failure(plan, error);
         let source = self.sources.get(plan.source()).map_err(failed)?;
         let total = match source::guess_rows(source.as_ref(), plan).await.map_err(failed)? {
@@ -78,8 +80,7 @@ impl Engine {
             "page_rows": page_rows,
             "bytes": bytes,
             "fingerprint": plan.fingerprint().to_string(),
-            // Nothing keeps answers yet: each is asked of the source.
-            "cache": "none",
+            "cache": self.kept_in(plan, representation).await.unwrap_or("none"),
             "stopped_by": total.rows.filter(|rows| *rows > limit).map(|_| "limit"),
         });
         Ok(Entry::of(format!("{{\"data\":{data},\"meta\":{}}}", meta(plan))))

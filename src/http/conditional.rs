@@ -51,6 +51,15 @@ pub fn matched(headers: &HeaderMap, tag: Tag, codings: Codings) -> Option<Header
     found.next().map(|coding| etag(tag, coding))
 }
 
+/// Whether any answer at all would do.
+#[must_use]
+pub fn matches_any(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|text| items(text).any(|item| item == "*")))
+}
+
 /// No tag of ours has a comma in it.
 fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())

@@ -19,6 +19,7 @@ mod view;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::auth::Principal;
@@ -370,7 +371,8 @@ impl Plan {
         self.version_changed
     }
 
-    /// The same, with a gap for each dataset that is live.
+    /// The versions of all datasets that are read, with a gap for each that is live: its own, then those of its relations
+    /// in their order, each followed by its own relations'.
     #[must_use]
     pub fn versions_read(&self) -> Vec<Option<VersionId>> {
         let related = self.related.iter().flat_map(|related| related.plan.versions_read());
@@ -384,15 +386,12 @@ impl Plan {
         std::iter::once(self.dataset.contract.as_str()).chain(related).collect()
     }
 
-    /// The versions of all datasets that are read: of its own, then of its relations in their order, and of theirs.
-    /// `None` when any of them is live.
+    /// When the newest of the versions that are read was published: what was answered before was right until then. `None`
+    /// when any dataset is live.
     #[must_use]
-    pub fn versions(&self) -> Option<Vec<VersionId>> {
-        let mut versions = vec![self.version.as_ref()?.id];
-        for related in &self.related {
-            versions.extend(related.plan.versions()?);
-        }
-        Some(versions)
+    pub fn published_at(&self) -> Option<Timestamp> {
+        let own = self.version.as_ref()?.published_at;
+        self.related.iter().try_fold(own, |newest, related| Some(newest.max(related.plan.published_at()?)))
     }
 
     /// What a statement reads; the first [`Self::shown`] are the answer's.

@@ -9,7 +9,7 @@ use super::private;
 use crate::encode::{Coding, Codings};
 use crate::engine::{Engine, Origin, Representation, Served, Stale, Tag};
 use crate::http::Problem;
-use crate::http::conditional::{etag, matched};
+use crate::http::conditional::{etag, matched, matches_any};
 use crate::plan::Plan;
 use crate::query::Cursor;
 
@@ -40,12 +40,14 @@ pub(super) async fn answer(
     let accepted = (!accepted.is_empty()).then(|| accepted.join(","));
     let codings = Codings::read(accepted.as_deref());
     // Of what is published the tag is known before anything runs: a client that has it needs no database and no Redis.
-    if let Some(tag) = engine.tag(plan, representation).filter(|_| conditional)
+    // `*` needs an answer, of which there may be none.
+    if let Some(tag) = engine.tag(plan, representation).filter(|_| conditional && !matches_any(headers))
         && let Some(known) = matched(headers, tag, codings)
     {
         let mut response = not_modified(known);
         caching(&mut response, plan, None);
         response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("martello-l1; hit"));
+        engine.unmodified(plan);
         return Ok(Kept { response, next: None, current: true });
     }
     let served = engine.serve(plan, representation).await.map_err(|error| Problem::from(error.as_ref()))?;
@@ -100,10 +102,10 @@ async fn whole(
 /// caller's; none of the words that open it to shared caches in spite of the token (RFC 9111, 3.5).
 fn caching(response: &mut Response, plan: &Plan, served: Option<&Served>) {
     let cache = &plan.dataset().cache;
-    let live = plan.versions().is_none();
+    let published_at = plan.published_at();
     let left = match served {
         Some(served) if served.stale.is_some() => 0,
-        Some(served) if live => cache.max_age.as_secs().saturating_sub(served.age() / 1000),
+        Some(served) if published_at.is_none() => cache.max_age.as_secs().saturating_sub(served.age() / 1000),
         _ => cache.max_age.as_secs(),
     };
     let control = format!(
@@ -117,8 +119,8 @@ fn caching(response: &mut Response, plan: &Plan, served: Option<&Served>) {
         headers.insert(header::CACHE_CONTROL, control);
     }
     headers.insert(header::VARY, HeaderValue::from_static(VARY));
-    let published = plan.version().filter(|_| served.is_none_or(|served| served.stale.is_none()));
-    let published = published.map(|version| version.published_at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    let published = published_at.filter(|_| served.is_none_or(|served| served.stale.is_none()));
+    let published = published.map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
     if let Some(Ok(published)) = published.map(HeaderValue::try_from) {
         headers.insert(header::LAST_MODIFIED, published);
     }

@@ -1,6 +1,6 @@
 //! Rows of a dataset: a page, or the one with a key.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
@@ -75,7 +75,8 @@ struct Meaning {
     parameters: Vec<(String, String)>,
     asked: Asked,
     plan: Arc<Plan>,
-    versions: Arc<Versions>,
+    /// Only looked at for its place: a snapshot that nobody else holds is let go.
+    versions: Weak<Versions>,
 }
 
 /// `GET /v1/datasets/{dataset}/rows`
@@ -125,13 +126,16 @@ impl Asking {
         // The role's grants are in the meaning, and its name in the words.
         let words = format!("{} {}", self.principal.role().name, self.uri);
         let questions = &self.context.questions;
-        let known = questions.get::<Meaning>(&words).filter(|meaning| Arc::ptr_eq(&meaning.versions, &versions));
+        let known = questions
+            .get::<Meaning>(&words)
+            .filter(|meaning| Weak::ptr_eq(&meaning.versions, &Arc::downgrade(&versions)));
         let meaning = match known {
             Some(meaning) => meaning,
             None => {
                 let parameters = parameters(self.uri.query())?;
                 let asked = read(&self.dataset, parameters.clone())?;
                 let plan = Arc::new(self.context.engine.plan(&asked.query, &versions, &self.principal)?);
+                let versions = Arc::downgrade(&versions);
                 let meaning = Arc::new(Meaning { parameters, asked, plan, versions });
                 questions.insert(words, Arc::clone(&meaning));
                 meaning
@@ -157,7 +161,7 @@ impl Asking {
         let kept = match asked.act {
             Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
             Act::Answer => kept::answer(engine, plan, representation, &self.headers, conditional).await?,
-            Act::DryRun => told(engine.estimate(plan).await?),
+            Act::DryRun => told(engine.estimate(plan, representation).await?),
             Act::Explain => told(engine.explain(plan).await?),
         };
         let Kept { mut response, next, current } = kept;

@@ -58,14 +58,20 @@ async fn a_published_answer_is_kept_and_known_by_its_tag_before_anything_runs() 
     let before = statements(&server).await;
     let second = get(ROWS, &[]).await;
     assert_eq!((status(&second), &second.body, second.header("etag")), ("martello-l1; hit", &first.body, Some(&*etag)));
+    let hits = counted(&server, "martello_cache_hits_total").await;
     let unmodified = get(ROWS, &[("if-none-match", &etag)]).await;
+    assert_eq!(counted(&server, "martello_cache_hits_total").await, hits + 1);
     assert_eq!((unmodified.status, unmodified.body.len(), unmodified.header("etag")), (304, 0, Some(&*etag)));
     assert!(unmodified.header("cache-control").is_some() && unmodified.header("content-type").is_none());
-    // The tag of an answer that was never given is known as well: it is what the answer then bears.
-    let other = format!("{ROWS}?select=id");
-    let known = get(&other, &[("if-none-match", "*")]).await;
-    assert_eq!((known.status, statements(&server).await), (304, before));
-    assert_eq!(get(&other, &[]).await.header("etag"), known.header("etag"));
+    assert_eq!(statements(&server).await, before);
+    // Any answer would do, where there is one: a row that is not there is not unmodified.
+    for (target, status) in [(ROWS.to_owned(), 304), (format!("{ROWS}/1"), 304), (format!("{ROWS}/7"), 404)] {
+        assert_eq!(get(&target, &[("if-none-match", "*")]).await.status, status, "{target}");
+    }
+    // A price is told of what is kept.
+    for (target, cache) in [(format!("{ROWS}?dry_run=true"), "l1"), (format!("{ROWS}?limit=98&dry_run=true"), "none")] {
+        assert_eq!(get(&target, &[]).await.json()["data"]["cache"], cache, "{target}");
+    }
     // Other words for the same question, and another question; another format is another representation.
     assert_eq!(status(&get(&format!("{ROWS}?limit=100"), &[]).await), "martello-l1; hit");
     for target in [format!("{ROWS}?limit=99"), format!("{ROWS}?format=csv"), format!("{ROWS}?shape=columns")] {
@@ -96,6 +102,69 @@ async fn a_published_answer_is_kept_and_known_by_its_tag_before_anything_runs() 
     trial.martello(&["rollback", "trial"]).well();
     crate::publish::serves(&server, Some(3)).await;
     assert_ne!(get(ROWS, &[]).await.header("etag"), Some(&*etag));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_of_the_time_of_the_newest_version_that_is_in_it() {
+    let trial = Trial::new(Backend::Sqlite, "newest");
+    let relation = "relations:\n  - {name: other, dataset: other, kind: one, on: {id: id}}\nversions:";
+    trial.amend("versions:", relation);
+    let folder = trial.config().catalog;
+    let file = |name: &str| folder.join(name);
+    let text = |name: &str| std::fs::read_to_string(file(name)).expect("a text");
+    let other = text("datasets/trial.yaml")
+        .replace("name: trial", "name: other")
+        .replace("relation: trial", "relation: others");
+    std::fs::write(file("datasets/other.yaml"), other.replace(relation, "versions:")).expect("written");
+    let access =
+        text("access.yaml").replace("{trial: {columns: all}}", "{trial: {columns: all}, other: {columns: all}}");
+    std::fs::write(file("access.yaml"), access).expect("written");
+    for table in ["others", "mine", "theirs"] {
+        trial.make(table, table);
+    }
+    trial.publish("mine").well();
+    let server = Server::start(with_caches(trial.config(), "newest")).await;
+    let get = async |target: &str| server.get("reader", target).await;
+    let both = format!("{ROWS}?expand=other");
+    let (alone, with_live) = (get(ROWS).await, get(&both).await);
+    assert!(alone.header("last-modified").is_some() && with_live.header("last-modified").is_none());
+    // The header knows whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    trial.martello(&["publish", "other", "--relation", "theirs", "--operator", "tester"]).well();
+    let mut published = get(&both).await;
+    for _ in 0..40 {
+        if published.rows()[0]["other"]["origin"] == "theirs" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        published = get(&both).await;
+    }
+    let newer = published.header("last-modified").expect("a time");
+    assert!(alone.header("last-modified").is_some_and(|older| older != newer), "{newer}");
+    assert_eq!(get(ROWS).await.header("last-modified"), alone.header("last-modified"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_may_ask_whether_its_answer_still_holds() {
+    let mut config = with_caches(config(Backend::Sqlite), "browser");
+    config.http.cors_origins = vec!["https://app.example".into()];
+    let server = Server::start(config).await;
+    let target = "/v1/datasets/price_daily/rows?limit=1";
+    let preflight = server
+        .request(reqwest::Method::OPTIONS, target)
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "authorization,if-none-match");
+    let allowed = server.send(preflight).await;
+    assert!(allowed.header("access-control-allow-headers").is_some_and(|names| names.contains("if-none-match")));
+    let answer = server.get_with("client_basic", target, &[("origin", "https://app.example")]).await;
+    let exposed = answer.header("access-control-expose-headers").expect("a list");
+    assert!(
+        ["etag", "age", "cache-status"].iter().all(|name| exposed.split(',').any(|other| other == *name)),
+        "{exposed}"
+    );
     server.stop().await;
 }
 

@@ -50,7 +50,7 @@ pub(super) fn shared(of_the_house: bool) -> Vec<Named> {
             ("page_rows", count("Rows of the page.").into()),
             ("bytes", bytes.into()),
             ("fingerprint", described("The plan's name: equal questions have equal ones.").into()),
-            ("cache", described("Whether a kept answer is there; `none` where none is kept.").into()),
+            ("cache", described("Where an answer is kept now: `l1` in memory, `l2` in Redis, `none` nowhere.").into()),
             ("stopped_by", nullable("The limit that would end the page, such as `limit`; null for none.").into()),
         ],
     );
