@@ -29,6 +29,8 @@ pub const HISTORY_MAX: u32 = 256;
 
 /// How long one publish waits for those before it.
 const TURN_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a command waits for a connection. A look is over sooner.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the store may take for one look.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::change::{Change, Connection};
 use super::version::{Version, VersionId, Versions};
-use super::{CHANNEL, Epoch, Error, HISTORY_MAX, LOOK_TIMEOUT, TURN_TIMEOUT, failed, row};
+use super::{ACQUIRE_TIMEOUT, CHANNEL, Epoch, Error, HISTORY_MAX, TURN_TIMEOUT, failed, row};
 use crate::name::Name;
 
 /// One to look, one to listen, one for who asks besides.
@@ -46,7 +46,7 @@ const VERSIONS: &str = concat!(
 pub(super) fn pool(url: &str) -> Result<PgPool, Error> {
     let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
     let options = options.application_name("martello control").disable_statement_logging();
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(LOOK_TIMEOUT);
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
     Ok(pool.connect_lazy_with(options))
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::change::{Change, Connection};
 use super::version::{Version, VersionId, Versions};
-use super::{Epoch, Error, HISTORY_MAX, LOOK_TIMEOUT, TURN_TIMEOUT, failed, row};
+use super::{ACQUIRE_TIMEOUT, Epoch, Error, HISTORY_MAX, LOOK_TIMEOUT, TURN_TIMEOUT, failed, row};
 use crate::name::Name;
 
 const CONNECTIONS_MAX: u32 = 2;
@@ -41,7 +41,7 @@ pub(super) fn pool(url: &str) -> Result<SqlitePool, Error> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(LOOK_TIMEOUT);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(LOOK_TIMEOUT);
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
     Ok(pool.connect_lazy_with(options))
 }
 
