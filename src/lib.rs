@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod bounded;
 pub mod cache;
 pub mod catalog;
 pub mod cli;

@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{self, Keys, Matrix, Rotation, Rules};
+use crate::auth::{self, Access, Keys, Matrix, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
@@ -81,7 +81,7 @@ pub struct House {
     /// Datasets.
     pub catalog: Arc<Catalog>,
     /// Roles.
-    pub matrix: Arc<Matrix>,
+    pub matrix: Matrix,
 }
 
 impl House {
@@ -91,7 +91,7 @@ impl House {
     /// With every fault of the files.
     pub fn load(config: &Config) -> Result<Self, Error> {
         let catalog = Arc::new(catalog::load(&config.catalog).map_err(Error::Catalog)?);
-        let matrix = Arc::new(Matrix::load(&config.catalog, &catalog).map_err(Error::Catalog)?);
+        let matrix = Matrix::load(&config.catalog, &catalog).map_err(Error::Catalog)?;
         Ok(Self { catalog, matrix })
     }
 }
@@ -146,7 +146,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let engine = Arc::new(Engine {
         caches,
         catalog,
-        matrix,
+        access: Access::new(matrix),
         sources: sources.clone(),
         pointer,
         cursors,

@@ -2,17 +2,27 @@
 //!
 //! This room knows claims and roles; what a grant does to a question is the plan's business.
 
-mod grants;
+mod access;
 mod jwks;
 mod keys;
+mod mask;
+mod matrix;
 mod mint;
 mod principal;
+mod role;
+mod rule;
+mod window;
 
-pub use grants::{Grant, Matrix, Role, Tier};
+pub use access::Access;
 pub use jwks::{JwksError, Rotation};
 pub use keys::{Keys, Rules};
+pub use mask::{Mask, MaskKey};
+pub use matrix::Matrix;
 pub use mint::{Minter, inspect};
-pub use principal::{Claims, Principal, TOKEN_BYTES_MAX};
+pub use principal::{Claims, Decision, Principal, TOKEN_BYTES_MAX};
+pub use role::{Grant, Limits, Right, Role, Tier};
+pub use rule::RowRule;
+pub use window::{History, Instants, WINDOW_STEP};
 
 /// Why a caller is not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::matrix::hash;
 use super::{Error, Keys, Matrix, Reason, Role};
 
 /// Longer than any honest access token; the head's own limit is the other bound.
@@ -14,10 +15,27 @@ pub type Claims = Map<String, Value>;
 
 /// A caller whose token was believed and whose claims make one role.
 #[derive(Clone, Debug)]
-pub struct Principal {
-    subject: Arc<str>,
+pub struct Principal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    subject: String,
     role: Arc<Role>,
+    /// Of all claims, those that the role's rules refer to.
+    claims: Claims,
     ends_at: u64,
+    standing: [u8; 16],
+}
+
+/// What names how a caller's access to a dataset was decided: equal ones have been decided by the same matrix for the same
+/// role and the same claims. Logs, audit and `martello access explain` know it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Decision(pub [u8; 8]);
+
+impl std::fmt::Display for Decision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 impl Principal {
@@ -37,7 +55,7 @@ impl Principal {
         }
         let claims = keys.verify(bearer(header)?).map_err(Error::Invalid)?;
         let role = Arc::clone(matrix.role_of(&claims)?);
-        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().into();
+        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
         // A token whose end is told in parts of a second ends with the second.
         #[expect(
             clippy::cast_possible_truncation,
@@ -45,31 +63,68 @@ impl Principal {
             reason = "saturates; no token ends before 1970"
         )]
         let ends_at = claims.get("exp").and_then(Value::as_f64).map_or(0, |end| end as u64);
-        Ok(Self { subject, role, ends_at: ends_at.saturating_add(keys.leeway()) })
+        Ok(Self::new(subject, role, claims, ends_at.saturating_add(keys.leeway()), matrix.id()))
     }
 
     /// The house itself in a role: for commands of an operator, who could mint the token as well.
     #[must_use]
     pub fn acting_as(role: Arc<Role>) -> Self {
-        Self { subject: "operator".into(), role, ends_at: u64::MAX }
+        Self::claiming(role, Claims::new())
+    }
+
+    /// Likewise, with claims that the role's rules refer to.
+    #[must_use]
+    pub fn claiming(role: Arc<Role>, claims: Claims) -> Self {
+        Self::new("operator".into(), role, claims, u64::MAX, [0; 16])
+    }
+
+    fn new(subject: String, role: Arc<Role>, mut claims: Claims, ends_at: u64, matrix: [u8; 16]) -> Self {
+        claims.retain(|name, _| role.claims_read.contains(name));
+        // Claims come in any order; the names that are read, in one.
+        let read = role.claims_read.iter().map(|name| (name, claims.get(name)));
+        let read: Vec<String> = read.map(|(name, value)| serde_json::json!([name, value]).to_string()).collect();
+        let parts = [&matrix[..], role.name.as_bytes()].into_iter().chain(read.iter().map(String::as_bytes));
+        let standing = hash(parts);
+        Self(Arc::new(Inner { subject, role, claims, ends_at, standing }))
     }
 
     /// The token's `sub`.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.subject
     }
 
     /// The second since 1970 from which the token is believed no more.
     #[must_use]
     pub fn ends_at(&self) -> u64 {
-        self.ends_at
+        self.0.ends_at
     }
 
     /// What the caller is.
     #[must_use]
     pub fn role(&self) -> &Role {
-        &self.role
+        &self.0.role
+    }
+
+    /// The claims that the role's rules refer to.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// What all callers who may see the same share, and no others: of one matrix, the role and the claims that it reads.
+    #[must_use]
+    pub fn standing(&self) -> [u8; 16] {
+        self.0.standing
+    }
+
+    /// How access to that dataset was decided.
+    #[must_use]
+    pub fn decision(&self, dataset: &str) -> Decision {
+        let hash = hash([&self.0.standing[..], dataset.as_bytes()]);
+        let mut decision = [0; 8];
+        decision.copy_from_slice(&hash[..8]);
+        Decision(decision)
     }
 }
 

@@ -8,7 +8,8 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::{Bounded, Entry, Key, Tier};
+use super::{Entry, Key, Tier};
+use crate::bounded::Bounded;
 use crate::config;
 use crate::encode::Coding;
 

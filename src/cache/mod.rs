@@ -3,7 +3,6 @@
 //! This room knows keys, bytes and ages. What a key is made of, and whether an age is too great, is its users' business;
 //! nothing is ever invalidated by hand, since a key says everything that its bytes depend on.
 
-mod bounded;
 mod flight;
 mod memory;
 mod shared;
@@ -14,7 +13,6 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 
-pub use bounded::Bounded;
 pub use flight::{Flights, Landed};
 pub use memory::Memory;
 pub use shared::{Lease, Shared, Turn};

@@ -39,4 +39,6 @@ pub enum Operand {
     One(String),
     /// A list of literals, for `in` and `nin`.
     Many(Vec<String>),
+    /// What the caller's claim of that name says. Only access rules have these: no question can be written with one.
+    Claim(String),
 }

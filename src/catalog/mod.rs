@@ -7,6 +7,7 @@ mod contract;
 mod dataset;
 mod filter;
 mod load;
+mod time;
 mod types;
 pub mod yaml;
 
@@ -22,6 +23,7 @@ pub use dataset::{
 };
 pub use filter::{Comparison, Filter, Operand};
 pub use load::{compile, load};
+pub use time::{Bucket, Revision};
 pub use types::{DECIMAL_DIGITS_MAX, Function, Operator, TYPES, Type, TypeError};
 
 /// Names of request parameters, now or in a later version; a column of that name could not be filtered.

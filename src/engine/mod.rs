@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 
-use crate::auth::{Matrix, Principal};
+use crate::auth::{Access, Principal};
 use crate::catalog::{Catalog, Function};
 use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
 use crate::plan::{self, Output, Plan};
@@ -32,7 +32,7 @@ pub struct Engine {
     /// What is served.
     pub catalog: Arc<Catalog>,
     /// To whom.
-    pub matrix: Arc<Matrix>,
+    pub access: Access,
     /// From where.
     pub sources: Sources,
     /// Which version of each dataset is current.

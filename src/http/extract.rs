@@ -41,7 +41,7 @@ impl FromRequestParts<Context> for Caller {
         let headers = parts.headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes);
         // Keys that come while the token is looked at are not what it was believed by.
         let generation = context.keys.generation();
-        let principal = Principal::authenticate(headers, &context.keys, &context.engine.matrix)?;
+        let principal = Principal::authenticate(headers, &context.keys, &context.engine.access.load())?;
         if let Some(header) = alone {
             context.tokens.remember(header, &principal, generation);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::auth::{Keys, Principal};
-use crate::cache::Bounded;
+use crate::bounded::Bounded;
 
 /// Callers that are known at once.
 const TOKENS_MAX: u64 = 20_000;

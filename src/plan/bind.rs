@@ -118,12 +118,14 @@ fn compare(names: Names<'_>, comparison: &Comparison) -> Result<Predicate, Error
     };
     let one = || match operand {
         Operand::One(text) => Ok(text.as_str()),
-        Operand::Many(_) => Err(Error::Literal { parameter: parameter(), expected: Expected::One }),
+        Operand::Many(_) | Operand::Claim(_) => Err(Error::Literal { parameter: parameter(), expected: Expected::One }),
     };
     let many = || {
         let texts = match operand {
             Operand::One(text) => std::slice::from_ref(text),
             Operand::Many(texts) => texts.as_slice(),
+            // A rule's claims are resolved before it is bound.
+            Operand::Claim(_) => return Err(Error::Literal { parameter: parameter(), expected: Expected::One }),
         };
         if texts.len() > IN_VALUES_MAX {
             return Err(Error::TooMany { what: "values of a list", max: IN_VALUES_MAX });

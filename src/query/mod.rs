@@ -3,8 +3,8 @@
 mod aggregate;
 mod page;
 
-pub use crate::catalog::{Comparison, Direction, Filter, Function, Operand, Operator};
-pub use aggregate::{Aggregate, Bucket, Group, Grouping, Measure};
+pub use crate::catalog::{Bucket, Comparison, Direction, Filter, Function, Operand, Operator, Revision};
+pub use aggregate::{Aggregate, Group, Grouping, Measure};
 pub use page::{Cursor, CursorKey, Limit, Page};
 
 /// Connectives of a filter inside each other at most. Doors bound their recursion by it, the plan every question.
@@ -43,22 +43,6 @@ pub struct Query {
     pub count: Count,
     /// The IANA time zone of timestamps in the answer and of the days of groups; UTC without it.
     pub tz: Option<String>,
-}
-
-/// Which of the revisions of a fact.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Revision {
-    /// The one that was known first.
-    First,
-    /// The one that was known last.
-    Latest,
-    /// Every one.
-    All,
-}
-
-impl Revision {
-    /// Every choice, with its name.
-    pub const ALL: [(&'static str, Self); 3] = [("first", Self::First), ("latest", Self::Latest), ("all", Self::All)];
 }
 
 /// Whether all rows are counted, not only those of the page.

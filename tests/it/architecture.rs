@@ -7,9 +7,9 @@ use crate::support::repository;
 
 /// Floors from the ground up; neighbors are strangers. ARCHITECTURE.md shows the same list.
 const FLOORS: [&[&str]; 10] = [
-    &["clock", "config", "encode", "name", "telemetry"],
+    &["bounded", "clock", "config", "encode", "name", "telemetry"],
     &["catalog", "redis", "store"],
-    &["auth", "cache", "limit", "query"],
+    &["audit", "auth", "cache", "limit", "query"],
     &["plan"],
     &["source"],
     &["engine", "migrate", "publish"],
@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 10] = [
 const KEEPERS: [(&str, &[&str]); 9] = [
     ("sqlx", &["store", "source", "migrate", "publish"]),
     ("deadpool_redis", &["redis"]),
-    ("moka", &["cache"]),
+    ("moka", &["bounded", "cache"]),
     ("clickhouse", &["source", "migrate"]),
     ("object_store", &["assets", "publish"]),
     ("jsonwebtoken", &["auth"]),

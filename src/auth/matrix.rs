@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use aws_lc_rs::digest;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
@@ -12,7 +13,7 @@ use crate::catalog::yaml::Checked;
 use crate::catalog::{self, Catalog, Dataset, Name};
 use crate::encode::{MediaType, MediaTypes};
 
-use super::Error;
+use super::{Error, Grant, Limits, Right, Role, Tier};
 
 /// Rows of one answer at most, where the matrix sets no other limit.
 const ROWS_PER_REQUEST: u32 = 1000;
@@ -21,79 +22,7 @@ const ROWS_PER_REQUEST: u32 = 1000;
 #[derive(Debug)]
 pub struct Matrix {
     roles: Vec<Arc<Role>>,
-}
-
-/// What a caller may be.
-#[derive(Debug)]
-pub struct Role {
-    /// Its name.
-    pub name: String,
-    /// Clients, or the house itself.
-    pub tier: Tier,
-    /// What it is for.
-    pub description: String,
-    /// Claims that make a caller this role: every one must hold.
-    pub claims: BTreeMap<String, String>,
-    grants: BTreeMap<Name, Arc<Grant>>,
-}
-
-/// Clients, or the house itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tier {
-    /// Applications of clients.
-    Client,
-    /// People and jobs of the house.
-    Internal,
-}
-
-/// What a role may see of one dataset. Masks, row rules and windows join as further fields, and go from here into the
-/// plan like these.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// For each column of the contract, whether it is visible.
-    columns: Box<[bool]>,
-    /// Rows of one answer at most.
-    pub rows_per_request: u32,
-    /// What answers may be written as.
-    pub media_types: MediaTypes,
-    /// Whether all rows may be had at once, past what one answer may have.
-    pub exports: bool,
-}
-
-impl Grant {
-    /// Whether the column is visible.
-    #[must_use]
-    pub fn shows(&self, column: catalog::ColumnIndex) -> bool {
-        self.columns.get(column).copied().unwrap_or(false)
-    }
-
-    /// What either of two grants on one dataset shows.
-    fn join(&self, other: &Self) -> Self {
-        let columns = self.columns.iter().zip(&other.columns).map(|(one, other)| *one || *other).collect();
-        Self {
-            columns,
-            rows_per_request: self.rows_per_request.max(other.rows_per_request),
-            media_types: self.media_types.or(other.media_types),
-            exports: self.exports || other.exports,
-        }
-    }
-}
-
-impl Role {
-    /// What the role may see of the dataset; `None` hides that the dataset exists.
-    #[must_use]
-    pub fn grant(&self, dataset: &str) -> Option<&Arc<Grant>> {
-        self.grants.get(dataset)
-    }
-
-    fn is_claimed_by(&self, claims: &Map<String, Value>) -> bool {
-        self.claims.iter().all(|(claim, expected)| match claims.get(claim) {
-            Some(Value::String(text)) => text == expected,
-            Some(Value::Array(items)) => items.iter().any(|item| item == expected.as_str()),
-            _ => false,
-        })
-    }
+    id: [u8; 16],
 }
 
 impl Matrix {
@@ -117,10 +46,17 @@ impl Matrix {
         let form: Option<MatrixForm> = checked.read();
         let roles = form.map_or_else(Vec::new, |form| roles(&form, catalog, &mut checked));
         if checked.faults.is_empty() {
-            Ok(Self { roles: roles.into_iter().map(Arc::new).collect() })
+            let id = hash([text.as_bytes()]);
+            Ok(Self { roles: roles.into_iter().map(Arc::new).collect(), id })
         } else {
             Err(catalog::Error::Faults(checked.faults))
         }
+    }
+
+    /// What tells this matrix from others: equal texts have equal ones.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.id
     }
 
     /// Every role, in the order of the file.
@@ -139,7 +75,7 @@ impl Matrix {
     pub fn tier(&self, tier: Tier) -> Arc<Role> {
         let mut grants: BTreeMap<Name, Arc<Grant>> = BTreeMap::new();
         for role in self.roles.iter().filter(|role| role.tier == tier) {
-            for (dataset, grant) in &role.grants {
+            for (dataset, grant) in role.grants() {
                 let joined = match grants.get(dataset) {
                     Some(other) => Arc::new(grant.join(other)),
                     None => Arc::clone(grant),
@@ -148,7 +84,7 @@ impl Matrix {
             }
         }
         let name = format!("{tier:?}").to_lowercase();
-        Arc::new(Role { name, tier, description: String::new(), claims: BTreeMap::new(), grants })
+        Arc::new(Role::new(name, tier, String::new(), BTreeMap::new(), Limits::default(), grants))
     }
 
     /// The one role that the claims make.
@@ -220,7 +156,7 @@ enum FormatsForm {
 
 /// What a role has, as far as its datasets do not say otherwise.
 #[derive(Clone, Copy)]
-struct Limits {
+struct Otherwise {
     rows: u32,
     media_types: MediaTypes,
     exports: bool,
@@ -237,7 +173,7 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
             checked
                 .at(form.claims.referenced, "expected at least one claim: without one, every token would be this role");
         }
-        let limits = Limits {
+        let limits = Otherwise {
             rows: rows_limit(form.rows_per_request.as_ref(), ROWS_PER_REQUEST, checked),
             media_types: media_types(form.formats.as_ref(), MediaType::Json.into(), checked),
             exports: form.export,
@@ -254,18 +190,14 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
                 grants.insert(dataset.name.clone(), Arc::new(grant));
             }
         }
-        roles.push(Role {
-            name: name.clone(),
-            tier: form.tier,
-            description: form.description.trim().to_owned(),
-            claims: form.claims.value.clone(),
-            grants,
-        });
+        let description = form.description.trim().to_owned();
+        let claims = form.claims.value.clone();
+        roles.push(Role::new(name.clone(), form.tier, description, claims, Limits::default(), grants));
     }
     roles
 }
 
-fn grant(form: &Spanned<GrantForm>, limits: Limits, dataset: &Dataset, checked: &mut Checked<'_>) -> Option<Grant> {
+fn grant(form: &Spanned<GrantForm>, limits: Otherwise, dataset: &Dataset, checked: &mut Checked<'_>) -> Option<Grant> {
     let columns = match &form.value.columns {
         ColumnsForm::Word(word) if word == "all" => vec![true; dataset.columns.len()],
         ColumnsForm::Word(found) => {
@@ -298,7 +230,11 @@ fn grant(form: &Spanned<GrantForm>, limits: Limits, dataset: &Dataset, checked: 
     if let Some(export) = form.value.export.as_ref().filter(|export| export.value && !limits.exports) {
         checked.at(export.referenced, "more than the role's own: it may not export");
     }
-    Some(Grant { columns: columns.into(), rows_per_request, media_types, exports })
+    let columns = columns.into_iter().map(|shown| if shown { Right::Shown } else { Right::Hidden }).collect();
+    let mut grant = Grant::of(columns);
+    (grant.rows_per_request, grant.media_types) = (rows_per_request, media_types);
+    (grant.exports, grant.aggregates) = (exports, true);
+    Some(grant)
 }
 
 fn media_types(form: Option<&Spanned<FormatsForm>>, otherwise: MediaTypes, checked: &mut Checked<'_>) -> MediaTypes {
@@ -349,4 +285,16 @@ fn rows_limit(form: Option<&Spanned<u32>>, otherwise: u32, checked: &mut Checked
         Some(limit) => limit.value,
         None => otherwise,
     }
+}
+
+/// 128 bits of a SHA-256 over parts, each with its length.
+pub(super) fn hash<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 16] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&context.finish().as_ref()[..16]);
+    hash
 }

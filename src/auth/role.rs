@@ -1,0 +1,181 @@
+//! What a caller may be, and what of each dataset that shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::catalog::{ColumnIndex, Name, Revision};
+use crate::encode::{MediaType, MediaTypes};
+
+use super::{History, Mask, RowRule};
+
+/// What a caller may be.
+#[derive(Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Clients, or the house itself.
+    pub tier: Tier,
+    /// What it is for.
+    pub description: String,
+    /// Claims that make a caller this role: every one must hold.
+    pub claims: BTreeMap<String, String>,
+    /// Whether it is the role of whoever brings no credential.
+    pub anonymous: bool,
+    /// Whether it may call GraphQL.
+    pub graphql: bool,
+    /// What it may use up.
+    pub limits: Limits,
+    /// The claims that its row rules refer to: what tells two callers of one role apart.
+    pub claims_read: BTreeSet<String>,
+    grants: BTreeMap<Name, Arc<Grant>>,
+}
+
+/// Clients, or the house itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Applications of clients.
+    Client,
+    /// People and jobs of the house.
+    Internal,
+}
+
+/// What each caller of a role may use up; nothing bounds what is not stated. Rows of one answer are a grant's matter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Limits {
+    /// Requests in a second.
+    pub requests_per_second: Option<u32>,
+    /// Requests in a day of UTC.
+    pub requests_per_day: Option<u64>,
+    /// Rows delivered in a day of UTC.
+    pub rows_per_day: Option<u64>,
+    /// Requests under way at once.
+    pub concurrent_requests: Option<u32>,
+    /// The cost of one GraphQL request, in rows.
+    pub graphql_cost: Option<u64>,
+}
+
+/// What a role may do with one column.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Right {
+    /// It does not exist.
+    Hidden,
+    /// It is shown as it is, and questions may be about it.
+    Shown,
+    /// It can be selected, and is shown so. No question can be about it, or its values would show in the answer.
+    Masked(Mask),
+}
+
+/// What a role may see of one dataset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grant {
+    /// For each column of the contract, what may be done with it.
+    columns: Box<[Right]>,
+    /// What rows must meet to exist.
+    pub rows: Option<RowRule>,
+    /// How far back the contract's `time` may lie.
+    pub history: Option<History>,
+    /// How long ago the contract's `known_at` must lie.
+    pub delay: Option<Duration>,
+    /// The one revision of each fact that exists; all of them without it.
+    pub revision: Option<Revision>,
+    /// Whether groups of rows may be asked for.
+    pub aggregates: bool,
+    /// Rows of one answer at most.
+    pub rows_per_request: u32,
+    /// What answers may be written as.
+    pub media_types: MediaTypes,
+    /// Whether all rows may be had at once, past what one answer may have.
+    pub exports: bool,
+}
+
+impl Grant {
+    /// A grant of those columns and of nothing else: one row at a time, as JSON.
+    #[must_use]
+    pub fn of(columns: Box<[Right]>) -> Self {
+        Self {
+            columns,
+            rows: None,
+            history: None,
+            delay: None,
+            revision: None,
+            aggregates: false,
+            rows_per_request: 1,
+            media_types: MediaType::Json.into(),
+            exports: false,
+        }
+    }
+
+    /// What may be done with the column.
+    #[must_use]
+    pub fn right(&self, column: ColumnIndex) -> Right {
+        self.columns.get(column).copied().unwrap_or(Right::Hidden)
+    }
+
+    /// Whether the column exists for the role, masked or not.
+    #[must_use]
+    pub fn shows(&self, column: ColumnIndex) -> bool {
+        self.right(column) != Right::Hidden
+    }
+
+    /// What either of two grants on one dataset shows.
+    pub(super) fn join(&self, other: &Self) -> Self {
+        let either = |one: &Right, other: &Right| match (*one, *other) {
+            (Right::Shown, _) | (_, Right::Shown) => Right::Shown,
+            (Right::Masked(mask), _) | (_, Right::Masked(mask)) => Right::Masked(mask),
+            (Right::Hidden, Right::Hidden) => Right::Hidden,
+        };
+        Self {
+            columns: self.columns.iter().zip(&other.columns).map(|(one, other)| either(one, other)).collect(),
+            // For documents of a tier, which tell what there is, not whose it is.
+            rows: None,
+            history: None,
+            delay: None,
+            revision: self.revision.filter(|_| self.revision == other.revision),
+            aggregates: self.aggregates || other.aggregates,
+            rows_per_request: self.rows_per_request.max(other.rows_per_request),
+            media_types: self.media_types.or(other.media_types),
+            exports: self.exports || other.exports,
+        }
+    }
+}
+
+impl Role {
+    /// A role that has these grants.
+    #[must_use]
+    pub fn new(
+        name: String,
+        tier: Tier,
+        description: String,
+        claims: BTreeMap<String, String>,
+        limits: Limits,
+        grants: BTreeMap<Name, Arc<Grant>>,
+    ) -> Self {
+        let rules = grants.values().filter_map(|grant| grant.rows.as_ref());
+        let claims_read = rules.flat_map(RowRule::claims).map(str::to_owned).collect();
+        Self { name, tier, description, claims, anonymous: false, graphql: true, limits, claims_read, grants }
+    }
+
+    /// What the role may see of the dataset; `None` hides that the dataset exists.
+    #[must_use]
+    pub fn grant(&self, dataset: &str) -> Option<&Arc<Grant>> {
+        self.grants.get(dataset)
+    }
+
+    pub(super) fn grants(&self) -> impl Iterator<Item = (&Name, &Arc<Grant>)> {
+        self.grants.iter()
+    }
+
+    pub(super) fn is_claimed_by(&self, claims: &Map<String, Value>) -> bool {
+        !self.anonymous
+            && self.claims.iter().all(|(claim, expected)| match claims.get(claim) {
+                Some(Value::String(text)) => text == expected,
+                Some(Value::Array(items)) => items.iter().any(|item| item == expected.as_str()),
+                _ => false,
+            })
+    }
+}
