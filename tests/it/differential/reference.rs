@@ -147,6 +147,7 @@ fn compare(comparison: &Comparison, data_type: Type, cell: &Cell) -> Option<bool
     let operands = match &comparison.operand {
         Operand::One(literal) => std::slice::from_ref(literal),
         Operand::Many(literals) => literals,
+        Operand::Claim(_) => unreachable!("no question has one"),
     };
     match comparison.operator {
         Operator::IsNull => return Some(cell.is_none() == (operands[0] == "true")),

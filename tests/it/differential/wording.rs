@@ -133,6 +133,7 @@ impl Writer<'_> {
                 let value = match &comparison.operand {
                     Operand::One(literal) => literal.clone(),
                     Operand::Many(literals) => self.list(literals),
+                    Operand::Claim(_) => unreachable!("no question has one"),
                 };
                 (self.compared(comparison), value)
             }
@@ -157,6 +158,7 @@ impl Writer<'_> {
                 let operand = match &comparison.operand {
                     Operand::One(literal) => self.quoted(literal),
                     Operand::Many(literals) => format!("({})", self.list(literals)),
+                    Operand::Claim(_) => unreachable!("no question has one"),
                 };
                 let mut comparison = comparison.clone();
                 if of_groups && self.dice.chance(50) {
@@ -302,6 +304,7 @@ impl Writer<'_> {
                         let literals: Vec<String> = literals.iter().map(|literal| self.scalar(literal)).collect();
                         format!("[{}]", literals.join(","))
                     }
+                    Operand::Claim(_) => unreachable!("no question has one"),
                 };
                 if comparison.operator == Operator::Eq && self.dice.chance(50) {
                     return format!("{}:{operand}", text(&field));
