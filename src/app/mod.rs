@@ -14,11 +14,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{self, Access, Keys, Matrix, Rotation, Rules};
+use crate::auth::{self, Access, Keys, MaskKey, Matrix, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
-use crate::http::Context;
+use crate::http::{Context, Front};
 use crate::ops;
 use crate::query::CursorKey;
 use crate::redis::{self, Redis};
@@ -147,14 +147,14 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         caches,
         catalog,
         access: Access::new(matrix),
+        masks: MaskKey::random(),
         sources: sources.clone(),
         pointer,
         cursors,
         count_budget: config.paging.count_budget,
         streams: Streams::new(&config.streams),
     });
-    let limits = Arc::new(config.http.clone());
-    let context = Context { engine, keys, tokens: Arc::default(), questions: Arc::default(), limits };
+    let context = Context::new(engine, keys, &config);
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -175,7 +175,11 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     };
     let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing });
     let tasks = vec![
-        tokio::spawn(public.serve(router::public(&context), stopped.clone(), http.drain_timeout)),
+        tokio::spawn(public.serve(
+            Front::new(context.clone(), router::public(&context)),
+            stopped.clone(),
+            http.drain_timeout,
+        )),
         tokio::spawn(admin.serve(admin_routes, stopped, http.drain_timeout)),
     ];
     let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())

@@ -7,7 +7,7 @@ use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::http::{Context, guard, no_such_method, no_such_path, panicked};
+use crate::http::{Context, Guard, guard, no_such_method, no_such_path, panicked};
 use crate::rest;
 
 /// The public router. A request passes the layers from the bottom of this list to its top.
@@ -19,7 +19,7 @@ pub(super) fn public(context: &Context) -> Router {
         .fallback(no_such_path)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(option_layer((!origins.is_empty()).then(|| cors(origins))))
-        .layer(from_fn_with_state(context.clone(), guard))
+        .layer(from_fn_with_state(Guard::of(context), guard))
         .with_state(context.clone())
 }
 

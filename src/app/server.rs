@@ -1,11 +1,14 @@
 //! Accepts connections: with a limit on their number, a deadline on each head, TLS where it is configured, and a drain
 //! that finishes what was accepted. `axum::serve` has none of these deadlines.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tower::Service;
 
 use super::patience::Patient;
 use crate::config;
@@ -67,6 +71,17 @@ pub(super) struct Bound {
     pub(super) address: SocketAddr,
 }
 
+/// What a listener serves.
+pub(super) trait Routes:
+    Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<R> Routes for R where
+    R: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
 impl Bound {
     pub(super) async fn bind(
         address: SocketAddr,
@@ -84,7 +99,7 @@ impl Bound {
     }
 
     /// Serves until told to stop, then lets what was accepted finish.
-    pub(super) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>, drain: Duration) {
+    pub(super) async fn serve<R: Routes>(self, router: R, mut stop: watch::Receiver<bool>, drain: Duration) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -144,9 +159,9 @@ impl Bound {
     }
 }
 
-async fn http1_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn http1_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, R: Routes>(
     stream: S,
-    router: Router,
+    router: R,
     head_timeout: Duration,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
@@ -160,9 +175,9 @@ async fn http1_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let _ = watcher.watch(connection).await;
 }
 
-async fn http2_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn http2_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, R: Routes>(
     stream: S,
-    router: Router,
+    router: R,
     head_timeout: Duration,
     watcher: hyper_util::server::graceful::Watcher,
 ) {

@@ -1,6 +1,6 @@
 //! The matrix of the moment: read by every request, swapped whole when its file has changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 
@@ -21,6 +21,12 @@ impl Access {
     #[must_use]
     pub fn load(&self) -> Arc<Matrix> {
         self.0.load_full()
+    }
+
+    /// Whether that is the matrix of now. A pointer that is kept lets no other matrix come to the same place.
+    #[must_use]
+    pub fn is(&self, matrix: &Weak<Matrix>) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.0.load()), matrix.as_ptr())
     }
 
     /// What holds from now on. Whoever was let in under the one before is let in anew.

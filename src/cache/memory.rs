@@ -54,13 +54,13 @@ impl Memory {
             held.entry.tally.forgotten(held.entry.weight(), cause == RemovalCause::Size);
         };
         let entries = Cache::builder()
-            .max_capacity(config.memory)
+            .max_capacity(config.bodies())
             .weigher(weigher)
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(Kept)
             .eviction_listener(removed)
             .build();
-        Self { entries, latest: Bounded::new(LATEST_MAX, |_, _| 1), entry_max: config.entry_max.min(config.memory) }
+        Self { entries, latest: Bounded::new(LATEST_MAX, |_, _| 1), entry_max: config.entry_max.min(config.bodies()) }
     }
 
     /// The answer under a key.

@@ -325,6 +325,20 @@ pub struct Cache {
     pub entry_max: u64,
 }
 
+impl Cache {
+    /// The part of the memory for whole answers that are given again as they are; the other parts hold bodies.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.memory / 4
+    }
+
+    /// The part of the memory for bodies.
+    #[must_use]
+    pub fn bodies(&self) -> u64 {
+        self.memory - self.answers()
+    }
+}
+
 impl Default for Cache {
     fn default() -> Self {
         Self { memory: 256 << 20, entry_max: 16 << 20 }

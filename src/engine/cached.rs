@@ -130,6 +130,12 @@ impl Engine {
         published.then(|| Tag { bytes: key(self, plan, representation, true).0, weak: is_near(plan) })
     }
 
+    /// Where the figures of a plan's dataset are kept.
+    #[must_use]
+    pub fn tally(&self, plan: &Plan) -> Arc<Tally> {
+        self.caches.tallies.of(plan.dataset().name.as_str())
+    }
+
     /// Notes that a client had the answer already.
     pub fn unmodified(&self, plan: &Plan) {
         self.caches.tallies.of(plan.dataset().name.as_str()).hit(Tier::Memory);

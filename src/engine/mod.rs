@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 
-use crate::auth::{Access, Principal};
+use crate::auth::{Access, MaskKey, Principal};
 use crate::catalog::{Catalog, Function};
 use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
 use crate::plan::{self, Output, Plan};
@@ -33,6 +33,8 @@ pub struct Engine {
     pub catalog: Arc<Catalog>,
     /// To whom.
     pub access: Access,
+    /// The key of masks that hash.
+    pub masks: MaskKey,
     /// From where.
     pub sources: Sources,
     /// Which version of each dataset is current.

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use super::Context;
+use super::account::Account;
 use super::problem::{self, Problem};
 use crate::auth::Principal;
 use crate::encode::{MediaType, MediaTypes};
@@ -33,17 +34,21 @@ impl FromRequestParts<Context> for Caller {
             let detail = "credentials are taken from the Authorization header only";
             return Err(Problem::new(problem::CREDENTIAL_IN_URL, detail).parameter(name));
         }
+        let account = parts.extensions.get::<Account>().cloned().unwrap_or_default();
+        let matrix = context.engine.access.load();
         let mut headers = parts.headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes);
         let alone = headers.next().filter(|_| headers.next().is_none());
-        if let Some(principal) = alone.and_then(|header| context.tokens.known(header, &context.keys)) {
+        if let Some(principal) = alone.and_then(|header| context.callers.known(header, &context.keys, &matrix)) {
+            account.note(&principal);
             return Ok(Self(principal));
         }
         let headers = parts.headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes);
         // Keys that come while the token is looked at are not what it was believed by.
         let generation = context.keys.generation();
-        let principal = Principal::authenticate(headers, &context.keys, &context.engine.access.load())?;
+        let principal = Principal::authenticate(headers, &context.keys, &matrix)?;
+        account.note(&principal);
         if let Some(header) = alone {
-            context.tokens.remember(header, &principal, generation);
+            context.callers.remember(header, &principal, generation, &matrix);
         }
         Ok(Self(principal))
     }

@@ -1,6 +1,8 @@
 //! What happens around every request: an id, the limits of its head and body, a deadline, a log line, metrics, and the
 //! headers that every answer carries.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,17 +17,37 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Context;
+use super::account::{Meters, Settled};
+use super::front::Replay;
 use super::problem::{self, Problem};
 use crate::config;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own id is taken up to this length.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Headers of one request at most, as most servers have it.
 const HEADERS_MAX: usize = 100;
 
+/// What a guard knows: the listener's limits, and how long an answer may take.
+#[derive(Clone)]
+pub struct Guard {
+    /// Whose limits hold.
+    pub context: Context,
+    /// An answer must have begun within so long.
+    pub request_timeout: Duration,
+}
+
+impl Guard {
+    /// The guard of a listener's own limits.
+    #[must_use]
+    pub fn of(context: &Context) -> Self {
+        Self { context: context.clone(), request_timeout: context.limits.request_timeout }
+    }
+}
+
 /// Guards one request from head to answer.
-pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let context = &guard.context;
     let begun = crate::clock::instant();
     let request_id = request_id(request.headers());
     let method = request.method().clone();
@@ -38,7 +60,7 @@ pub async fn guard(State(context): State<Context>, request: Request, next: Next)
             return problem.into_response();
         }
         match whole(request, limits).await {
-            Ok(request) => within(limits.request_timeout, next.run(request)).await,
+            Ok(request) => within(guard.request_timeout, next.run(request)).await,
             Err(problem) => problem.into_response(),
         }
     };
@@ -56,14 +78,13 @@ pub async fn guard(State(context): State<Context>, request: Request, next: Next)
     }
     dress(response.headers_mut(), &request_id, context.limits.tls.is_some());
 
-    let status = response.status().as_u16();
-    let seconds = begun.elapsed();
-    let labels =
-        [("method", method_label(&method).to_owned()), ("route", route.clone()), ("status", status.to_string())];
-    metrics::counter!("martello_http_requests_total", &labels).increment(1);
-    metrics::histogram!("martello_http_request_seconds", "route" => route.clone()).record(seconds);
+    let (status, elapsed) = (response.status(), begun.elapsed());
+    let meters = Meters::of(method_label(&method), &route, status);
     let _entered = span.enter();
-    tracing::info!(%method, route, status, seconds = seconds.as_secs_f64(), "request");
+    Settled { request_id: &request_id, method: method.as_str(), status, elapsed }.tell(&meters);
+    if response.extensions().get::<Replay>().is_some() {
+        response.extensions_mut().insert(meters);
+    }
     response
 }
 
@@ -138,9 +159,7 @@ fn bare(response: &Response) -> Option<Problem> {
 
 /// Headers of every answer.
 fn dress(headers: &mut HeaderMap, request_id: &str, tls: bool) {
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
-    }
+    identify(headers, request_id);
     let fixed = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -156,14 +175,33 @@ fn dress(headers: &mut HeaderMap, request_id: &str, tls: bool) {
     }
 }
 
+/// Says by which id a log knows the request.
+pub(super) fn identify(headers: &mut HeaderMap, request_id: &str) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
 /// The client's id where it is a short plain word, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+pub(super) fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain);
-    given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+    given.map_or_else(new_id, str::to_owned)
+}
+
+/// A UUID of version 7 (RFC 9562, 5.7): milliseconds, then what tells this process from others, then a counter. Drawing
+/// each one from the kernel's randomness would be the dearest part of an answer from memory.
+fn new_id() -> String {
+    static PROCESS: LazyLock<[u8; 16]> = LazyLock::new(|| *Uuid::new_v4().as_bytes());
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let mut rest = [0; 10];
+    rest[..6].copy_from_slice(&PROCESS[10..]);
+    rest[6..].copy_from_slice(&COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let id = uuid::Builder::from_unix_timestamp_millis(crate::clock::unix_millis(), &rest).into_uuid();
+    id.simple().to_string()
 }
 
 /// The trace that the request belongs to (W3C Trace Context). An invalid header is no header.

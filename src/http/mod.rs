@@ -1,7 +1,9 @@
-//! What every door has in common: who calls, what a failure looks like, and the limits of a request.
+//! What every door has in common: who calls, what a failure looks like, the limits of a request, and what is told of it.
 
+mod account;
 pub mod conditional;
 pub mod extract;
+mod front;
 mod middleware;
 pub mod problem;
 mod remembered;
@@ -12,22 +14,54 @@ use crate::auth::Keys;
 use crate::config;
 use crate::engine::Engine;
 
+pub use account::{Access, Accesses, Account};
 pub use extract::Caller;
-pub use middleware::{guard, no_such_method, no_such_path, panicked};
+pub use front::{Front, Replay};
+pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
 pub use problem::Problem;
-pub use remembered::{Questions, Tokens};
+pub use remembered::{Callers, Questions};
 
-/// What handlers share.
+use front::Answers;
+
+/// What handlers share. Every request holds it several times over, so that one count of references is all it takes.
 #[derive(Clone)]
-pub struct Context {
+pub struct Context(Arc<Shared>);
+
+/// What is behind a [`Context`].
+pub struct Shared {
     /// Answers questions.
     pub engine: Arc<Engine>,
     /// Believes tokens.
     pub keys: Arc<Keys>,
     /// Callers who were believed a moment ago.
-    pub tokens: Arc<Tokens>,
+    pub callers: Callers,
     /// Questions that were asked a moment ago.
-    pub questions: Arc<Questions>,
+    pub questions: Questions,
     /// The listener's limits.
-    pub limits: Arc<config::Http>,
+    pub limits: config::Http,
+    /// Whole answers that were given a moment ago.
+    answers: Answers,
+}
+
+impl Context {
+    /// What handlers share at the beginning: nothing is remembered.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, keys: Arc<Keys>, config: &config::Config) -> Self {
+        Self(Arc::new(Shared {
+            engine,
+            keys,
+            callers: Callers::default(),
+            questions: Questions::default(),
+            limits: config.http.clone(),
+            answers: Answers::new(config.cache.answers()),
+        }))
+    }
+}
+
+impl std::ops::Deref for Context {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }

@@ -1,42 +1,48 @@
 //! What need not be found out again: whom a token makes, and what a question means. Neither outlives what it was found out
-//! from: a token its own end and the keys, a plan the versions that it names.
+//! from: a token its own end, the keys and the matrix, a meaning what its door says.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Weak};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::auth::{Keys, Principal};
+use crate::auth::{Keys, Matrix, Principal};
 use crate::bounded::Bounded;
+use crate::cache::Key;
 
 /// Callers that are known at once.
-const TOKENS_MAX: u64 = 20_000;
+const CALLERS_MAX: u64 = 20_000;
 
 /// Callers whose tokens were believed.
-pub struct Tokens(Bounded<[u8; 32], Known>);
+pub struct Callers(Bounded<[u8; 32], Known>);
 
 #[derive(Clone)]
 struct Known {
     principal: Principal,
     keys: u64,
+    /// Only looked at for its place: a matrix that nobody else holds is let go.
+    matrix: Weak<Matrix>,
 }
 
-impl Default for Tokens {
+impl Default for Callers {
     fn default() -> Self {
-        Self(Bounded::new(TOKENS_MAX, |_, _| 1))
+        Self(Bounded::new(CALLERS_MAX, |_, _| 1))
     }
 }
 
-impl Tokens {
-    /// The caller with that header, if it was believed under the keys of now and has not ended since.
-    pub(super) fn known(&self, header: &[u8], keys: &Keys) -> Option<Principal> {
+impl Callers {
+    /// The caller with that header, if it was believed under the keys and the matrix of now and has not ended since.
+    pub(super) fn known(&self, header: &[u8], keys: &Keys, matrix: &Arc<Matrix>) -> Option<Principal> {
         let known = self.0.get(&name(header))?;
         let lives = crate::clock::unix_seconds() < known.principal.ends_at();
-        (lives && known.keys == keys.generation()).then_some(known.principal)
+        let same = known.keys == keys.generation() && std::ptr::eq(known.matrix.as_ptr(), Arc::as_ptr(matrix));
+        (lives && same).then_some(known.principal)
     }
 
-    /// Remembers a caller who was believed under the keys of that generation.
-    pub(super) fn remember(&self, header: &[u8], principal: &Principal, generation: u64) {
-        self.0.insert(name(header), Known { principal: principal.clone(), keys: generation });
+    /// Remembers a caller who was believed under the keys of that generation, by that matrix.
+    pub(super) fn remember(&self, header: &[u8], principal: &Principal, keys: u64, matrix: &Arc<Matrix>) {
+        let known = Known { principal: principal.clone(), keys, matrix: Arc::downgrade(matrix) };
+        self.0.insert(name(header), known);
     }
 }
 
@@ -47,8 +53,14 @@ fn name(header: &[u8]) -> [u8; 32] {
     name
 }
 
-/// Questions by their words: whatever a door finds out from them and from who asks.
-pub struct Questions(Bounded<String, Arc<dyn std::any::Any + Send + Sync>>);
+/// Questions by who may ask them and by their words: whatever a door finds out from these.
+pub struct Questions(Bounded<Key, Meaning>);
+
+#[derive(Clone)]
+struct Meaning {
+    found: Arc<dyn Any + Send + Sync>,
+    weight: u64,
+}
 
 /// What all that is remembered may take, about.
 const QUESTIONS_BYTES_MAX: u64 = 32 << 20;
@@ -58,19 +70,27 @@ const BYTES_OF_A_BYTE: u64 = 8;
 
 impl Default for Questions {
     fn default() -> Self {
-        Self(Bounded::new(QUESTIONS_BYTES_MAX, |words: &String, _| PLAN_BYTES + words.len() as u64 * BYTES_OF_A_BYTE))
+        Self(Bounded::new(QUESTIONS_BYTES_MAX, |_, meaning: &Meaning| meaning.weight))
     }
 }
 
 impl Questions {
-    /// What was found out from those words.
+    /// Under what the meaning of those words is remembered, for all callers of that caller's standing.
     #[must_use]
-    pub fn get<T: Send + Sync + 'static>(&self, words: &String) -> Option<Arc<T>> {
-        self.0.get(words)?.downcast().ok()
+    pub fn key(principal: &Principal, words: &[&[u8]]) -> Key {
+        let standing = principal.standing();
+        Key::of([&standing[..]].into_iter().chain(words.iter().copied()))
     }
 
-    /// Remembers what was found out.
-    pub fn insert<T: Send + Sync + 'static>(&self, words: String, meaning: Arc<T>) {
-        self.0.insert(words, meaning);
+    /// What was found out from those words.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self, key: Key) -> Option<Arc<T>> {
+        self.0.get(&key)?.found.downcast().ok()
+    }
+
+    /// Remembers what was found out from so many bytes of words.
+    pub fn insert<T: Send + Sync + 'static>(&self, key: Key, words_bytes: usize, found: Arc<T>) {
+        let weight = PLAN_BYTES + words_bytes as u64 * BYTES_OF_A_BYTE;
+        self.0.insert(key, Meaning { found, weight });
     }
 }

@@ -17,10 +17,9 @@ use serde_json::json;
 
 use crate::auth::Principal;
 use crate::catalog::Dataset;
-use crate::config;
 use crate::http::problem;
 use crate::http::problem::shown;
-use crate::http::{Caller, Context, Problem, guard};
+use crate::http::{Caller, Context, Guard, Problem, guard};
 use crate::publish::{Publisher, Request};
 use crate::redis::{self, Redis};
 use crate::store::{Store, Version};
@@ -43,8 +42,7 @@ pub struct Publishing {
 }
 
 pub(super) fn routes(publishing: Publishing) -> Router {
-    let limits = config::Http { request_timeout: PUBLISH_TIMEOUT, ..(*publishing.context.limits).clone() };
-    let patient = Context { limits: Arc::new(limits), ..publishing.context.clone() };
+    let patient = Guard { context: publishing.context.clone(), request_timeout: PUBLISH_TIMEOUT };
     Router::new()
         .route("/v1/datasets/{dataset}/publish", post(publish))
         .route("/v1/datasets/{dataset}/rollback", post(roll_back))

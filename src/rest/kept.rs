@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -25,6 +26,12 @@ pub(super) struct Kept {
     pub(super) next: Option<Cursor>,
     /// Whether it is of the plan's version: one that has outlived the source may be of the one before.
     pub(super) current: bool,
+    /// Where it is from.
+    pub(super) origin: &'static str,
+    /// Rows that it delivers.
+    pub(super) rows: usize,
+    /// The whole body, where nothing but the words, the caller and the versions make it what it is, and it was there before.
+    pub(super) again: Option<Bytes>,
 }
 
 /// Answers a plan, or says that the client has the answer already. `conditional` is for methods whose answers clients keep.
@@ -48,13 +55,17 @@ pub(super) async fn answer(
         caching(&mut response, plan, None);
         response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("martello-l1; hit"));
         engine.unmodified(plan);
-        return Ok(Kept { response, next: None, current: true });
+        let again = Some(Bytes::new());
+        return Ok(Kept { response, next: None, current: true, origin: "l1", rows: 0, again });
     }
     let served = engine.serve(plan, representation).await.map_err(|error| Problem::from(error.as_ref()))?;
     let tag = served.tag(plan).filter(|_| conditional);
-    let mut response = match tag.and_then(|tag| matched(headers, tag, codings)) {
-        Some(known) => not_modified(known),
-        None => whole(engine, &served, representation, codings, tag).await,
+    let (mut response, body, rows) = match tag.and_then(|tag| matched(headers, tag, codings)) {
+        Some(known) => (not_modified(known), Bytes::new(), 0),
+        None => {
+            let (response, body) = whole(engine, &served, representation, codings, tag).await;
+            (response, body, served.entry.rows)
+        }
     };
     if conditional && tag.is_some() {
         caching(&mut response, plan, Some(&served));
@@ -72,7 +83,15 @@ pub(super) async fn answer(
         response.headers_mut().insert(header::AGE, HeaderValue::from(heard.as_secs()));
     }
     let next = served.entry.next.clone().map(Cursor);
-    Ok(Kept { response, next, current: served.stale != Some(Stale::IfError) })
+    let origin = match (served.stale, served.origin) {
+        (Some(_), _) => "stale",
+        (None, Origin::Memory) => "l1",
+        (None, Origin::Shared) => "l2",
+        (None, Origin::Source) => "source",
+    };
+    let again = (origin == "l1" && conditional && tag.is_some() && plan.published_at().is_some()).then_some(body);
+    let current = served.stale != Some(Stale::IfError);
+    Ok(Kept { response, next, current, origin, rows, again })
 }
 
 fn not_modified(known: HeaderValue) -> Response {
@@ -85,9 +104,9 @@ async fn whole(
     representation: Representation,
     codings: Codings,
     tag: Option<Tag>,
-) -> Response {
+) -> (Response, Bytes) {
     let (coding, body) = engine.packed(served, representation.media_type, codings).await;
-    let mut response = body.into_response();
+    let mut response = body.clone().into_response();
     let headers = response.headers_mut();
     if coding != Coding::Identity {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
@@ -95,7 +114,7 @@ async fn whole(
     if let Some(tag) = tag {
         headers.insert(header::ETAG, etag(tag, coding));
     }
-    response
+    (response, body)
 }
 
 /// What the client's own cache may do: keep it for as long as the contract says. `private`, since the answer is this

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use axum::body::{Body, Bytes};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -24,7 +25,7 @@ use crate::engine::{Entry, Piece, Representation};
 use crate::http::extract::{parameters, segments};
 use crate::http::problem;
 use crate::http::problem::shown;
-use crate::http::{Caller, Context, Problem};
+use crate::http::{Accesses, Caller, Context, Problem, Questions, Replay};
 use crate::plan;
 use crate::plan::Plan;
 use crate::query::Cursor;
@@ -95,8 +96,7 @@ pub(super) async fn row(asking: Asking) -> Result<Response, Problem> {
     let key: Vec<&str> = asking.uri.path().splitn(6, '/').collect();
     let key = segments(key.last().copied().unwrap_or_default())?;
     let asked = params::row(&asking.dataset, key, parameters(asking.uri.query())?)?;
-    let plan = asking.context.engine.plan(&asked.query, &asking.context.engine.pointer.load(), &asking.principal)?;
-    Ok(asking.answer(&asked, &Arc::new(plan)).await?.0)
+    asking.once(&asked).await
 }
 
 /// `POST /v1/datasets/{dataset}/query`: the question is the body. Nothing is changed by it; a URL would be too short.
@@ -112,23 +112,28 @@ pub(super) async fn query(asking: Asking, bytes: Bytes) -> Result<Response, Prob
             .parameter("Content-Type"));
     }
     let asked = body::read(&asking.dataset, &bytes)?;
-    let plan = asking.context.engine.plan(&asked.query, &asking.context.engine.pointer.load(), &asking.principal)?;
-    Ok(asking.answer(&asked, &Arc::new(plan)).await?.0)
+    asking.once(&asked).await
 }
 
 impl Asking {
+    /// Plans a question and answers it.
+    async fn once(&self, asked: &Asked) -> Result<Response, Problem> {
+        let versions = self.context.engine.pointer.load();
+        let plan = self.context.engine.plan(&asked.query, &versions, &self.principal)?;
+        Ok(self.answer(asked, &Arc::new(plan), &Arc::downgrade(&versions)).await?.0)
+    }
+
     /// A page whose head tells where the next one is.
     async fn page(
         &self,
         read: impl Fn(&str, Vec<(String, String)>) -> Result<Asked, Problem>,
     ) -> Result<Response, Problem> {
         let versions = self.context.engine.pointer.load();
-        // The role's grants are in the meaning, and its name in the words.
-        let words = format!("{} {}", self.principal.role().name, self.uri);
+        let words = self.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let key = Questions::key(&self.principal, &[words.as_bytes()]);
         let questions = &self.context.questions;
-        let known = questions
-            .get::<Meaning>(&words)
-            .filter(|meaning| Weak::ptr_eq(&meaning.versions, &Arc::downgrade(&versions)));
+        let known =
+            questions.get::<Meaning>(key).filter(|meaning| Weak::ptr_eq(&meaning.versions, &Arc::downgrade(&versions)));
         let meaning = match known {
             Some(meaning) => meaning,
             None => {
@@ -137,11 +142,11 @@ impl Asking {
                 let plan = Arc::new(self.context.engine.plan(&asked.query, &versions, &self.principal)?);
                 let versions = Arc::downgrade(&versions);
                 let meaning = Arc::new(Meaning { parameters, asked, plan, versions });
-                questions.insert(words, Arc::clone(&meaning));
+                questions.insert(key, words.len(), Arc::clone(&meaning));
                 meaning
             }
         };
-        let (mut response, next) = self.answer(&meaning.asked, &meaning.plan).await?;
+        let (mut response, next) = self.answer(&meaning.asked, &meaning.plan, &meaning.versions).await?;
         if let Some(next) = &next {
             let base = self.context.limits.public_url.as_deref();
             // The link is escaped, so it is a header's text.
@@ -153,10 +158,22 @@ impl Asking {
     }
 
     /// The answer, and where the next page begins.
-    async fn answer(&self, asked: &Asked, plan: &Arc<Plan>) -> Result<(Response, Option<Cursor>), Problem> {
+    async fn answer(
+        &self,
+        asked: &Asked,
+        plan: &Arc<Plan>,
+        versions: &Weak<Versions>,
+    ) -> Result<(Response, Option<Cursor>), Problem> {
         let engine = &self.context.engine;
         let representation = representation::choose(&self.headers, asked, plan)?;
-        let told = |entry: Entry| Kept { response: private(entry.body.into_response()), next: None, current: true };
+        let told = |entry: Entry| Kept {
+            response: private(entry.body.into_response()),
+            next: None,
+            current: true,
+            origin: "source",
+            rows: 0,
+            again: None,
+        };
         let conditional = matches!(self.method, Method::GET | Method::HEAD);
         let kept = match asked.act {
             Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
@@ -164,7 +181,7 @@ impl Asking {
             Act::DryRun => told(engine.estimate(plan, representation).await?),
             Act::Explain => told(engine.explain(plan).await?),
         };
-        let Kept { mut response, next, current } = kept;
+        let Kept { mut response, next, current, origin, rows, again } = kept;
         let unmodified = response.status() == StatusCode::NOT_MODIFIED;
         let headers = response.headers_mut();
         if !unmodified {
@@ -175,6 +192,13 @@ impl Asking {
             headers.insert(VERSION_CHANGED, HeaderValue::from_static("?1"));
         }
         deprecate(plan.dataset(), headers);
+        let extensions = response.extensions_mut();
+        extensions.insert(Accesses::of(plan, rows, representation.media_type, origin));
+        if let Some(body) = again {
+            let until = plan.version().and_then(|version| versions::fresh_until(plan.dataset(), version));
+            let (versions, tally) = (Weak::clone(versions), engine.tally(plan));
+            extensions.insert(Replay { body, versions, until: until.unwrap_or(u64::MAX), tally });
+        }
         Ok((response, next))
     }
 

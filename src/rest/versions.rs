@@ -64,6 +64,14 @@ pub(super) fn is_fresh(dataset: &Dataset, version: &Version) -> Option<bool> {
     Some(age.as_secs() <= i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// The millisecond since 1970 from which a version that is still as young as promised will be so no more.
+pub(super) fn fresh_until(dataset: &Dataset, version: &Version) -> Option<u64> {
+    let ends_at = version.published_at.checked_add(dataset.sla.max_age?).ok()?;
+    // The age counts whole seconds: one that has begun is still fresh.
+    let ends_at = u64::try_from(ends_at.as_millisecond()).ok()?.saturating_add(1000);
+    (ends_at > crate::clock::unix_millis()).then_some(ends_at)
+}
+
 /// Says in the head what `meta` says in a body of JSON, as structured fields (RFC 9651).
 pub(super) fn tell(dataset: &Dataset, version: Option<&Version>, headers: &mut HeaderMap) {
     let Some(version) = version else { return };

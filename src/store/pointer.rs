@@ -1,6 +1,7 @@
 //! The shared pointer to what is current.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -8,14 +9,17 @@ use tokio::sync::{Notify, watch};
 
 use super::version::Versions;
 
+const NEVER: u64 = u64::MAX;
+
 /// What is current, as this process last heard. A watcher moves it; everybody else reads it.
 #[derive(Clone)]
 pub struct Pointer(Arc<Inner>);
 
 struct Inner {
     versions: ArcSwap<Versions>,
-    /// When the store last answered; `None` where there is no store that could.
-    heard: Mutex<Option<Instant>>,
+    begun: Instant,
+    /// When the store last answered, in microseconds since `begun`; [`NEVER`] where there is no store that could.
+    heard: AtomicU64,
     swapped: watch::Sender<Arc<Versions>>,
     hinted: Notify,
 }
@@ -24,21 +28,25 @@ impl Pointer {
     /// The pointer of a house without a store: every dataset is live.
     #[must_use]
     pub fn live() -> Self {
-        Self::over(Versions::default(), None)
+        Self::over(Versions::default(), NEVER)
     }
 
     /// A pointer to what the store has just told.
     #[must_use]
     pub fn to(versions: Versions) -> Self {
-        Self::over(versions, Some(crate::clock::instant()))
+        Self::over(versions, 0)
     }
 
-    fn over(versions: Versions, heard: Option<Instant>) -> Self {
+    fn over(versions: Versions, heard: u64) -> Self {
         let versions = Arc::new(versions);
         let (swapped, _) = watch::channel(Arc::clone(&versions));
-        let inner =
-            Inner { versions: ArcSwap::new(versions), heard: Mutex::new(heard), swapped, hinted: Notify::new() };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            versions: ArcSwap::new(versions),
+            begun: crate::clock::instant(),
+            heard: AtomicU64::new(heard),
+            swapped,
+            hinted: Notify::new(),
+        }))
     }
 
     /// What is current now.
@@ -47,11 +55,19 @@ impl Pointer {
         self.0.versions.load_full()
     }
 
+    /// Whether that is what is current now. A pointer that is kept lets no other snapshot come to the same place.
+    #[must_use]
+    pub fn is(&self, versions: &Weak<Versions>) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.0.versions.load()), versions.as_ptr())
+    }
+
     /// How long ago the store was last heard of; nothing where there is none.
     #[must_use]
     pub fn age(&self) -> Duration {
-        let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map_or(Duration::ZERO, |heard| crate::clock::instant().saturating_duration_since(heard))
+        match self.0.heard.load(Ordering::Relaxed) {
+            NEVER => Duration::ZERO,
+            heard => self.0.begun.elapsed().saturating_sub(Duration::from_micros(heard)),
+        }
     }
 
     /// Every snapshot from now on; one that is overtaken by the next may be missed.
@@ -72,7 +88,8 @@ impl Pointer {
 
     /// The store has answered, with what was known already.
     pub(super) fn confirm(&self, asked: Instant) {
-        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        let heard = asked.saturating_duration_since(self.0.begun).as_micros();
+        self.0.heard.store(u64::try_from(heard).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The store has answered with something new.

@@ -1,0 +1,203 @@
+//! The first who sees a request: what was answered a moment ago, to the same caller in the same words, is answered again
+//! from here, with nothing read, planned or looked up twice.
+//!
+//! An answer is given again only while all that it depends on is what it was: the token's end, the keys, the matrix, the
+//! versions, and the moments at which its windows move or its freshness ends.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Weak};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::BoxError;
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
+use tower::{Service, ServiceExt as _};
+
+use super::Context;
+use super::account::{Accesses, Account, Meters, Settled};
+use super::middleware::{REQUEST_ID, identify, request_id};
+use crate::auth::{Matrix, Principal};
+use crate::bounded::Bounded;
+use crate::cache::{Tally, Tier};
+use crate::store::Versions;
+
+/// What stands around an answer's body in memory, about.
+const AROUND_BYTES: u64 = 3 * 1024;
+/// The control store is asked twice a second: one that has not been heard of for so long makes answers that say so.
+const HEARD_MAX: Duration = Duration::from_secs(5);
+/// Headers that tell who is on the way and not what is asked; no answer depends on them.
+const UNREAD: [&str; 9] = [
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-real-ip",
+    "forwarded",
+    "via",
+];
+
+/// What an answer of a door depends on, where it may be given again. Doors put it beside the answer.
+#[derive(Clone)]
+pub struct Replay {
+    /// The whole body, as it is sent.
+    pub body: Bytes,
+    /// The snapshot of versions that it was planned with.
+    pub versions: Weak<Versions>,
+    /// The millisecond since 1970 from which another answer would be given; the token's own end is not in it.
+    pub until: u64,
+    /// Where its dataset's figures are kept.
+    pub tally: Arc<Tally>,
+}
+
+/// Answers that may be given again.
+pub(super) struct Answers(Bounded<[u8; 16], Arc<Answer>>);
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    replay: Replay,
+    caller: Principal,
+    #[expect(dead_code, reason = "audit and row quotas read it")]
+    accesses: Accesses,
+    matrix: Weak<Matrix>,
+    keys: u64,
+    meters: Meters,
+}
+
+impl Answers {
+    /// No answers yet; bodies and what stands around them take so many bytes at most.
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self(Bounded::new(bytes_max, |_, answer: &Arc<Answer>| AROUND_BYTES + answer.replay.body.len() as u64))
+    }
+}
+
+impl Answer {
+    /// Whether the same would be answered now.
+    fn holds(&self, context: &Context) -> bool {
+        let now = crate::clock::unix_millis();
+        now < self.replay.until
+            && now / 1000 < self.caller.ends_at()
+            && context.keys.generation() == self.keys
+            && context.engine.access.is(&self.matrix)
+            && context.engine.pointer.is(&self.replay.versions)
+            && context.engine.pointer.age() <= HEARD_MAX
+    }
+}
+
+/// The service in front of the routes.
+#[derive(Clone)]
+pub struct Front {
+    context: Context,
+    routes: Router,
+}
+
+impl Front {
+    /// Stands before those routes.
+    #[must_use]
+    pub fn new(context: Context, routes: Router) -> Self {
+        Self { context, routes }
+    }
+
+    /// The answer of a moment ago to the same words, as far as it still holds.
+    fn again(&self, words: &[u8; 16], headers: &HeaderMap) -> Option<Response<Body>> {
+        let begun = crate::clock::instant();
+        let answer = self.context.answers.0.get(words)?;
+        if !answer.holds(&self.context) {
+            self.context.answers.0.remove(words);
+            return None;
+        }
+        let mut response = Response::new(Body::from(answer.replay.body.clone()));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers.clone();
+        let request_id = request_id(headers);
+        identify(response.headers_mut(), &request_id);
+        answer.replay.tally.hit(Tier::Memory);
+        let settled =
+            Settled { request_id: &request_id, method: "GET", status: answer.status, elapsed: begun.elapsed() };
+        settled.tell(&answer.meters);
+        Some(response)
+    }
+}
+
+impl<B> Service<Request<B>> for Front
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future =
+        Either<Ready<Result<Response<Body>, Infallible>>, BoxFuture<'static, Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let words = words(&request, self.context.limits.head_bytes_max);
+        if let Some(response) = words.and_then(|words| self.again(&words, request.headers())) {
+            return Either::Left(ready(Ok(response)));
+        }
+        let account = Account::default();
+        request.extensions_mut().insert(account.clone());
+        let (context, routes) = (self.context.clone(), self.routes.clone());
+        let answered = async move {
+            // Found out before the answer is made: what changes meanwhile makes it one that does not hold.
+            let (keys, matrix) = (context.keys.generation(), Arc::downgrade(&context.engine.access.load()));
+            let mut response = routes.oneshot(request).await?;
+            let extensions = response.extensions_mut();
+            let parts = (extensions.remove::<Replay>(), extensions.remove::<Meters>(), extensions.remove::<Accesses>());
+            if let ((Some(replay), Some(meters), Some(accesses)), Some(words), Some(caller)) =
+                (parts, words, account.caller())
+            {
+                let mut headers = response.headers().clone();
+                headers.remove(REQUEST_ID);
+                let (status, caller) = (response.status(), caller.clone());
+                let answer = Answer { status, headers, replay, caller, accesses, matrix, keys, meters };
+                context.answers.0.insert(words, Arc::new(answer));
+            }
+            Ok(response)
+        };
+        Either::Right(answered.boxed())
+    }
+}
+
+/// What a request says, all of it but what no answer depends on, as 128 bits of a SHA-256: no token is kept. `None` where
+/// the answer is not one to be given again.
+fn words<B>(request: &Request<B>, head_bytes_max: usize) -> Option<[u8; 16]> {
+    if request.method() != Method::GET {
+        return None;
+    }
+    let target = request.uri().path_and_query()?.as_str();
+    let mut words = Vec::with_capacity(1024);
+    words.extend_from_slice(target.as_bytes());
+    let mut bytes = 0;
+    for (name, value) in request.headers() {
+        bytes += name.as_str().len() + value.len() + 4;
+        match *name {
+            // With a body, or not to be answered yet.
+            header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::EXPECT => return None,
+            header::HOST | header::USER_AGENT | header::CONNECTION => {}
+            _ if UNREAD.contains(&name.as_str()) => {}
+            _ => {
+                // No header's name or value has these bytes in it, so no two heads have the same words.
+                words.push(0);
+                words.extend_from_slice(name.as_str().as_bytes());
+                words.push(1);
+                words.extend_from_slice(value.as_bytes());
+            }
+        }
+    }
+    if bytes > head_bytes_max {
+        return None;
+    }
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest(&SHA256, &words).as_ref()[..16]);
+    Some(short)
+}
