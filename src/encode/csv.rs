@@ -79,7 +79,7 @@ fn write_value(column: &Cells<'_>, row: usize, guarded: bool, scratch: &mut Vec<
         Values::Timestamp(array, Some(zone)) => write_local(array.value(row), zone, out),
         Values::Decimal(array, scale) => write_decimal(array.value(row), *scale, out),
         Values::Bool(_) | Values::Int32(_) | Values::Int64(_) => column.values.write(row, out),
-        Values::List(_) | Values::Row(_) | Values::Rows(..) => {
+        Values::List(_) | Values::Row(_) | Values::Rows(..) | Values::Fixed(_) => {
             scratch.clear();
             column.values.write(row, scratch);
             write_bytes(scratch, out);

@@ -1,10 +1,12 @@
 //! Rows as JSON, straight from the arrays: exact digits, no value tree in between.
 
+use std::sync::{Arc, LazyLock};
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    NullArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
@@ -129,7 +131,7 @@ pub fn one(batch: &RecordBatch, style: &Style, meta: &str) -> Result<Vec<u8>, Er
 
 /// A column that is ready to be written: its key with quotes and colon, and its typed array.
 pub(super) struct Cells<'b> {
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     pub(super) array: &'b ArrayRef,
     pub(super) values: Values<'b>,
     quoted: bool,
@@ -148,6 +150,8 @@ pub(super) enum Values<'b> {
     List(&'b ListArray),
     /// A related row.
     Row(Vec<Cells<'b>>),
+    /// The same text in every row.
+    Fixed(Vec<u8>),
     /// Related rows: where those of each row begin, and the rows of all.
     Rows(&'b OffsetBuffer<i32>, Vec<Cells<'b>>),
 }
@@ -156,7 +160,7 @@ pub(super) fn cells<'b>(fields: &Fields, columns: &'b [ArrayRef], style: &'b Sty
     fields.iter().zip(columns).map(|(field, array)| cell(field, array, style)).collect()
 }
 
-fn cell<'b>(field: &Field, array: &'b ArrayRef, style: &'b Style) -> Result<Cells<'b>, Error> {
+pub(super) fn cell<'b>(field: &Field, array: &'b ArrayRef, style: &'b Style) -> Result<Cells<'b>, Error> {
     let values = match field.data_type() {
         DataType::Boolean => Values::Bool(array.as_boolean()),
         DataType::Int32 => Values::Int32(array.as_primitive::<Int32Type>()),
@@ -177,14 +181,19 @@ fn cell<'b>(field: &Field, array: &'b ArrayRef, style: &'b Style) -> Result<Cell
         DataType::List(item) if *item.data_type() == DataType::Utf8 => Values::List(array.as_list()),
         other => return Err(Error::Type(other.clone())),
     };
-    let mut key = Vec::with_capacity(field.name().len() + 3);
-    write_text(field.name(), &mut key);
-    key.push(b':');
     let quoted = style.numbers == Numbers::Text && matches!(values, Values::Int64(_) | Values::Decimal(..));
-    Ok(Cells { key, array, values, quoted })
+    Ok(Cells { key: named(field.name()), array, values, quoted })
 }
 
-fn write_row(cells: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
+/// A member's name with quotes and colon.
+pub(super) fn named(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len() + 3);
+    write_text(name, &mut key);
+    key.push(b':');
+    key
+}
+
+pub(super) fn write_row(cells: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
     out.push(b'{');
     for (index, cell) in cells.iter().enumerate() {
         if index > 0 {
@@ -196,8 +205,25 @@ fn write_row(cells: &[Cells<'_>], row: usize, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+impl<'b> Cells<'b> {
+    /// Values of a column, without a name yet.
+    pub(super) fn of(array: &'b ArrayRef, values: Values<'b>) -> Self {
+        Self { key: Vec::new(), array, values, quoted: false }
+    }
+
+    /// The same text in every row, without a name yet.
+    pub(super) fn fixed(text: Vec<u8>) -> Self {
+        // No row is looked up in it.
+        static NONE: LazyLock<ArrayRef> = LazyLock::new(|| Arc::new(NullArray::new(0)));
+        Self::of(&NONE, Values::Fixed(text))
+    }
+}
+
 impl Cells<'_> {
     fn write(&self, row: usize, out: &mut Vec<u8>) {
+        if let Values::Fixed(text) = &self.values {
+            return out.extend_from_slice(text);
+        }
         if self.array.is_null(row) {
             return out.extend_from_slice(b"null");
         }
@@ -235,6 +261,7 @@ impl Values<'_> {
                 }
                 out.push(b'"');
             }
+            Self::Fixed(text) => out.extend_from_slice(text),
             Self::Row(cells) => write_row(cells, row, out),
             Self::Rows(offsets, cells) => {
                 // Offsets of a list go up, and none is negative.
@@ -273,7 +300,7 @@ fn write_float(float: f64, out: &mut Vec<u8>) {
 }
 
 /// A JSON string. Only what RFC 8259 demands is escaped.
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -306,7 +333,6 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     proptest! {
         #[test]

@@ -8,6 +8,7 @@ mod json;
 mod media_type;
 mod nest;
 mod text;
+mod tree;
 
 pub use coding::{Coding, Codings};
 pub use encoder::{Encoder, Facts, Note};
@@ -15,6 +16,7 @@ pub use json::{Numbers, Style, columns, one, page};
 pub use media_type::{MediaType, MediaTypes, Refused};
 pub use nest::{nest_many, nest_one};
 pub use text::{write_date, write_decimal, write_timestamp};
+pub use tree::{EdgePart, Form, Node, Output, PageInfo, Part, Standing, tree};
 
 use arrow_schema::{ArrowError, DataType};
 use parquet::errors::ParquetError;
@@ -25,6 +27,9 @@ pub enum Error {
     /// A column is of a type that no contract has, or that the media type has no place for.
     #[error("encode a column of type {0}")]
     Type(DataType),
+    /// A selection asks for a column that rows do not have.
+    #[error("find column {0} of the rows")]
+    NoColumn(String),
     /// Rows cannot be put inside others.
     #[error("put related rows inside rows")]
     Nest(#[source] ArrowError),

@@ -17,7 +17,7 @@ use crate::query::Count;
 use crate::redis::Redis;
 use crate::source;
 
-use super::{Engine, Error, Representation};
+use super::{Engine, Error, Representation, Writing};
 
 /// A store that was heard of so lately is up.
 const HEARD_MIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -125,9 +125,9 @@ impl Served {
 impl Engine {
     /// What the ETag of an answer will be made of, known before anything runs; nothing while a dataset is live.
     #[must_use]
-    pub fn tag(&self, plan: &Plan, representation: Representation) -> Option<Tag> {
+    pub fn tag(&self, plan: &Plan, writing: impl Into<Writing>) -> Option<Tag> {
         let published = plan.count() == Count::None && plan.published_at().is_some() && self.is_heard(plan);
-        published.then(|| Tag { bytes: key(self, plan, representation, true).0, weak: is_near(plan) })
+        published.then(|| Tag { bytes: key(self, plan, &writing.into(), true).0, weak: is_near(plan) })
     }
 
     /// Where the figures of a plan's dataset are kept.
@@ -143,7 +143,7 @@ impl Engine {
 
     /// Where an answer to a plan is kept now, in the word of `Cache-Status`.
     pub(super) async fn kept_in(&self, plan: &Arc<Plan>, representation: Representation) -> Option<&'static str> {
-        let flown = Flown::of(self, plan, representation);
+        let flown = Flown::of(self, plan, representation.into());
         if plan.count() != Count::None {
             return None;
         }
@@ -163,17 +163,14 @@ impl Engine {
     ///
     /// # Errors
     /// When neither the source nor what is kept has an answer.
-    pub async fn serve(
-        self: &Arc<Self>,
-        plan: &Arc<Plan>,
-        representation: Representation,
-    ) -> Result<Served, Arc<Error>> {
+    pub async fn serve(self: &Arc<Self>, plan: &Arc<Plan>, writing: impl Into<Writing>) -> Result<Served, Arc<Error>> {
+        let writing = writing.into();
         if !self.is_heard(plan) {
             return Err(Arc::new(Error::Unheard));
         }
         // What was counted within a budget may be counted better the next time.
         if plan.count() != Count::None {
-            let answered = self.answer(plan, representation).await.map_err(Arc::new)?;
+            let answered = self.written(plan, &writing).await.map_err(Arc::new)?;
             let tally = self.caches.tallies.of(plan.dataset().name.as_str());
             let entry = Arc::new(entry(answered, [0; 16], &tally));
             return Ok(Served {
@@ -185,7 +182,7 @@ impl Engine {
                 key: None,
             });
         }
-        let flown = Flown::of(self, plan, representation);
+        let flown = Flown::of(self, plan, writing);
         if let Some(served) = self.remembered(&flown) {
             return Ok(served);
         }
@@ -256,7 +253,7 @@ impl Engine {
             }
             flown.tally.miss(Tier::Shared);
         }
-        let answered = self.answer(&flown.plan, flown.representation).await.map_err(Arc::new)?;
+        let answered = self.written(&flown.plan, &flown.writing).await.map_err(Arc::new)?;
         let tag = if flown.published { flown.key } else { Key::of([&flown.key.0, answered.body.as_ref()]) };
         let entry = Arc::new(entry(answered, tag.0, &flown.tally));
         let stored = self.keep(flown, &entry, keep);
@@ -266,6 +263,13 @@ impl Engine {
             tokio::spawn(async move { shared.put(key, question, &kept, keep, lease).await });
         }
         Ok(Fetched { entry, origin: Origin::Source, stored })
+    }
+
+    async fn written(&self, plan: &Plan, writing: &Writing) -> Result<super::Entry, Error> {
+        match writing {
+            Writing::Rows(representation) => self.answer(plan, *representation).await,
+            Writing::Tree(tree) => self.grown(plan, tree).await,
+        }
     }
 
     fn keep(&self, flown: &Flown, entry: &Arc<Entry>, keep: Option<std::time::Duration>) -> bool {
@@ -345,7 +349,7 @@ impl Engine {
 #[derive(Clone)]
 struct Flown {
     plan: Arc<Plan>,
-    representation: Representation,
+    writing: Writing,
     key: Key,
     /// The key without versions: under it the last answer is found, whatever its version.
     question: Key,
@@ -356,13 +360,13 @@ struct Flown {
 }
 
 impl Flown {
-    fn of(engine: &Engine, plan: &Arc<Plan>, representation: Representation) -> Self {
+    fn of(engine: &Engine, plan: &Arc<Plan>, writing: Writing) -> Self {
         let published_at = plan.published_at();
         Self {
             plan: Arc::clone(plan),
-            representation,
-            key: key(engine, plan, representation, true),
-            question: key(engine, plan, representation, false),
+            key: key(engine, plan, &writing, true),
+            question: key(engine, plan, &writing, false),
+            writing,
             published: published_at.is_some(),
             overtaken_at: published_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
             tally: engine.caches.tallies.of(plan.dataset().name.as_str()),
@@ -375,14 +379,17 @@ impl Flown {
     }
 }
 
-fn key(engine: &Engine, plan: &Plan, representation: Representation, with_versions: bool) -> Key {
+fn key(engine: &Engine, plan: &Plan, writing: &Writing, with_versions: bool) -> Key {
     let fingerprint = plan.fingerprint();
-    let written = [
-        representation.media_type as u8,
-        representation.numbers as u8,
-        representation.shape as u8,
-        u8::from(representation.guarded),
-    ];
+    let written = match writing {
+        Writing::Rows(representation) => vec![
+            representation.media_type as u8,
+            representation.numbers as u8,
+            representation.shape as u8,
+            u8::from(representation.guarded),
+        ],
+        Writing::Tree(tree) => tree.id().0.to_vec(),
+    };
     let versions = if with_versions { plan.versions_read() } else { Vec::new() };
     // Cursors stand in the bytes.
     let cursors = engine.cursors.id();

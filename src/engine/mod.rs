@@ -5,6 +5,7 @@ mod related;
 mod size;
 mod stream;
 mod total;
+mod tree;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::store::{Pointer, Version, Versions};
 
 pub use cached::{Caches, Origin, Served, Stale, Tag};
 pub use stream::{Piece, Pieces, Streams};
+pub use tree::Tree;
 
 /// Everything that answers questions.
 pub struct Engine {
@@ -70,6 +72,27 @@ pub enum Shape {
     Rows,
     /// A list a column.
     Columns,
+}
+
+/// How an answer is written: as a document of rows, or as a selection asks for.
+#[derive(Clone, Debug)]
+pub enum Writing {
+    /// A document.
+    Rows(Representation),
+    /// The JSON of a selection.
+    Tree(Tree),
+}
+
+impl From<Representation> for Writing {
+    fn from(representation: Representation) -> Self {
+        Self::Rows(representation)
+    }
+}
+
+impl From<Tree> for Writing {
+    fn from(tree: Tree) -> Self {
+        Self::Tree(tree)
+    }
 }
 
 /// An encoded answer.

@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema};
 use arrow_select::concat::concat_batches;
 use futures_util::TryStreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 
 use super::{Engine, Error, failure};
 use crate::catalog::RelationKind;
@@ -27,8 +27,8 @@ impl Engine {
             let shown = schema.fields().iter().take(plan.shown()).map(|field| field.as_ref().clone());
             let mut fields: Vec<Field> = shown.collect();
             let mut columns: Vec<ArrayRef> = rows.columns()[..plan.shown()].to_vec();
-            for related in plan.related() {
-                let (field, column) = self.related(plan, &rows, related).await?;
+            let related = plan.related().iter().map(|related| self.related(plan, &rows, related));
+            for (field, column) in try_join_all(related).await? {
                 fields.push(field);
                 columns.push(column);
             }

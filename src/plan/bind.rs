@@ -23,6 +23,10 @@ pub const SORT_KEYS_MAX: usize = 8;
 pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<Field>, Error> {
     let field_of = |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]);
     let Some(names) = names else { return Ok(view.shown().map(field_of).collect()) };
+    // Rows of which no value is asked for are still so many.
+    if names.is_empty() {
+        return Ok(view.dataset().primary_key.iter().take(1).copied().map(field_of).collect());
+    }
     let mut columns = Vec::with_capacity(names.len());
     for name in names {
         let column = field(view, Place::Select, name)?;

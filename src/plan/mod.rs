@@ -67,6 +67,7 @@ pub struct Plan {
     order: Vec<SortKey>,
     after: Option<Keyset>,
     limit: u32,
+    backward: bool,
     whole: bool,
     single: bool,
     related: Vec<Related>,
@@ -120,6 +121,15 @@ impl SortKey {
     fn new(field: usize, direction: Direction, nulls: Option<Nulls>, nullable: bool) -> Self {
         let nulls_first = nulls.map_or(direction == Direction::Descending, |nulls| nulls == Nulls::First);
         Self { field, direction, nulls_first, nullable }
+    }
+
+    /// The key of the opposite order.
+    fn turned(self) -> Self {
+        let direction = match self.direction {
+            Direction::Ascending => Direction::Descending,
+            Direction::Descending => Direction::Ascending,
+        };
+        Self { direction, nulls_first: !self.nulls_first, ..self }
     }
 }
 
@@ -215,6 +225,9 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
     let version = kept.or(current).cloned();
     let version_changed = begun_on.is_some_and(|begun_on| begun_on != version.as_ref().map(|version| version.id));
     let after = after.map(|(_, keyset)| keyset);
+    // The same question from its other end: what comes last stands first.
+    let backward = query.page.backward;
+    let order: Vec<SortKey> = if backward { order.into_iter().map(SortKey::turned).collect() } else { order };
 
     let (revision, filter) = revision(&dataset, known, chosen, filter);
     let latest = latest(&dataset, latest_by);
@@ -231,7 +244,8 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         let plan = related::plan(scope, query, expansion, relation, rows, depth, left)?;
         let on = (relation.on.iter()).map(|(ours, _)| bind::place_of(&mut fields, *ours, &dataset.columns[*ours]));
         let on = on.collect();
-        related.push(Related { name: relation.name.clone(), kind: relation.kind, on, plan });
+        let name = related::name(expansion, relation)?;
+        related.push(Related { name, kind: relation.kind, on, plan });
     }
     canonical
         .part("select", |out| fields[..shown].iter().for_each(|field| field.write(out)))
@@ -239,6 +253,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         .part("whole", |out| out.push(u8::from(whole)))
         .part("single", |out| out.push(u8::from(single)))
         .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)))
+        .part("backward", |out| out.push(u8::from(backward)))
         .part("count", |out| out.push(query.count as u8))
         .part("version_changed", |out| out.push(u8::from(version_changed)))
         .part("related", |out| {
@@ -265,6 +280,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         order,
         after,
         limit,
+        backward,
         whole,
         single,
         related,
@@ -512,6 +528,12 @@ impl Plan {
     #[must_use]
     pub fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// Whether rows come from the end of the question's order, the last one first.
+    #[must_use]
+    pub fn backward(&self) -> bool {
+        self.backward
     }
 
     /// Whether the one row of a primary key is asked for, rather than a page.

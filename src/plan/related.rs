@@ -38,6 +38,13 @@ pub(super) struct Parent<'p> {
     pub(super) left: &'p mut usize,
 }
 
+/// What related rows are called in the answer.
+pub(super) fn name(expansion: &Expansion, relation: &Relationship) -> Result<Name, Error> {
+    let Some(alias) = &expansion.alias else { return Ok(relation.name.clone()) };
+    let (place, allowed) = (Place::Expand, Vec::new());
+    alias.parse().map_err(|_| Error::UnknownField { place, name: alias.clone(), nearest: None, allowed })
+}
+
 /// The relation of an expansion, as far as the caller may know of it.
 fn relation<'v>(view: &'v View, name: &str) -> Result<&'v Relationship, Error> {
     let visible = || view.relations();
@@ -50,15 +57,12 @@ fn relation<'v>(view: &'v View, name: &str) -> Result<&'v Relationship, Error> {
 
 /// The relations that a question expands, with the columns of this dataset that each hangs on.
 pub(super) fn of<'v>(view: &'v View, expand: &[Expansion]) -> Result<Vec<&'v Relationship>, Error> {
-    let mut found: Vec<&Relationship> = Vec::with_capacity(expand.len());
-    for expansion in expand {
-        let relation = relation(view, &expansion.relation)?;
-        if found.iter().any(|other| other.name == relation.name) {
-            return Err(Error::Twice { place: Place::Expand, field: expansion.relation.clone() });
+    for (place, expansion) in expand.iter().enumerate() {
+        if expand[..place].iter().any(|other| other.name() == expansion.name()) {
+            return Err(Error::Twice { place: Place::Expand, field: expansion.name().to_owned() });
         }
-        found.push(relation);
     }
-    Ok(found)
+    expand.iter().map(|expansion| relation(view, &expansion.relation)).collect()
 }
 
 /// Plans one expansion of a question.
@@ -97,7 +101,7 @@ pub(super) fn plan(
         tz: query.tz.clone(),
         order: expansion.order.clone(),
         expand: expansion.expand.clone(),
-        page: Page { limit: expansion.limit.map(Limit::Rows), cursor: None },
+        page: Page { limit: expansion.limit.map(Limit::Rows), ..Page::default() },
         ..Query::default()
     };
     let parent = Parent { on, kind: relation.kind, rows: parent_rows, depth, left };

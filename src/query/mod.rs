@@ -68,6 +68,9 @@ impl Count {
 pub struct Expansion {
     /// The relation's name in the contract.
     pub relation: String,
+    /// What the related rows are called in the answer, where that is not the relation's own name: one relation may be
+    /// asked twice, under two names.
+    pub alias: Option<String>,
     /// Fields of the related rows; all visible ones without it.
     pub select: Option<Vec<String>>,
     /// What related rows must meet.
@@ -78,6 +81,14 @@ pub struct Expansion {
     pub limit: Option<u64>,
     /// What comes with each of them.
     pub expand: Vec<Expansion>,
+}
+
+impl Expansion {
+    /// What the related rows are called in the answer.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.alias.as_ref().unwrap_or(&self.relation)
+    }
 }
 
 /// One key of an order.

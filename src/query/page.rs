@@ -19,6 +19,8 @@ pub struct Page {
     pub limit: Option<Limit>,
     /// Where the page before ended.
     pub cursor: Option<Cursor>,
+    /// Whether the page is the one that ends before the cursor, or at the end of all rows, rather than the one behind it.
+    pub backward: bool,
 }
 
 /// How many rows are asked for.

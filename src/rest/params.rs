@@ -48,7 +48,7 @@ pub(super) fn row(dataset: &str, key: Vec<String>, parameters: Vec<(String, Stri
     }
     let mut asked = page(dataset, parameters)?;
     asked.query.key = Some(key);
-    asked.query.page = Page { limit: Some(Limit::Rows(1)), cursor: None };
+    asked.query.page = Page { limit: Some(Limit::Rows(1)), ..Page::default() };
     Ok(asked)
 }
 
