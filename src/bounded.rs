@@ -40,6 +40,11 @@ where
         self.0.insert(key, value);
     }
 
+    /// Every value, in no order; what comes and goes meanwhile may be among them or not.
+    pub fn values(&self) -> impl Iterator<Item = V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
     /// Forgets a value.
     pub fn remove(&self, key: &K) {
         self.0.invalidate(key);

@@ -54,6 +54,10 @@ pub fn collect() -> Result<PrometheusHandle, Error> {
     let _ = metrics::set_global_recorder(recorder);
     metrics::describe_counter!("martello_http_requests_total", "Requests by method, route template and status.");
     metrics::describe_histogram!("martello_http_request_seconds", "Time to the head of the answer, by route template.");
+    metrics::describe_counter!(
+        "martello_http_replayed_total",
+        "Answers that were given again whole, with nothing looked up, by route template."
+    );
     metrics::describe_counter!("martello_panics_total", "Requests that ended in a panic: each one is a bug.");
     metrics::describe_counter!(
         "martello_jwks_errors_total",

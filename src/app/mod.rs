@@ -18,7 +18,7 @@ use crate::auth::{self, Access, Keys, MaskKey, Matrix, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
-use crate::http::{Context, Front};
+use crate::http::{Context, Front, warm_up};
 use crate::ops;
 use crate::query::CursorKey;
 use crate::redis::{self, Redis};
@@ -185,6 +185,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())
         .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
         .chain(hints.map(tokio::spawn))
+        .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
     Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, beside })

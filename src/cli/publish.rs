@@ -12,6 +12,7 @@ use crate::app::House;
 use crate::catalog::{Dataset, Relation};
 use crate::config::{self, Config};
 use crate::publish::{Publisher, Request};
+use crate::redis::{PUBLISHED, Redis};
 use crate::source::Sources;
 use crate::store::{Store, Version};
 
@@ -120,7 +121,16 @@ pub(super) async fn publish_into(
     source_of(config, dataset)?;
     let sources = Sources::open(&config.sources).context("open the sources")?;
     let source = sources.get(&dataset.source)?;
-    Ok(Publisher { store: &desk.store, dataset }.publish(source.as_ref(), request).await?)
+    let version = Publisher { store: &desk.store, dataset }.publish(source.as_ref(), request).await?;
+    tell_instances(config, dataset).await?;
+    Ok(version)
+}
+
+/// Instances would know by their next poll; where the store announces nothing by itself, a hint makes that now.
+async fn tell_instances(config: &Config, dataset: &Dataset) -> anyhow::Result<()> {
+    let Some(redis) = &config.redis else { return Ok(()) };
+    Redis::open(redis)?.publish(PUBLISHED, dataset.name.as_str()).await;
+    Ok(())
 }
 
 pub(super) fn told(version: &Version) -> anyhow::Result<()> {
@@ -134,7 +144,9 @@ pub(super) async fn roll_back(arguments: Rollback, config: &Config) -> anyhow::R
     let desk = Desk::open(config)?;
     let dataset = desk.dataset(&arguments.dataset)?;
     let publisher = Publisher { store: &desk.store, dataset };
-    told(&publisher.roll_back(arguments.to, arguments.by.operator).await?)
+    let version = publisher.roll_back(arguments.to, arguments.by.operator).await?;
+    tell_instances(config, dataset).await?;
+    told(&version)
 }
 
 pub(super) async fn versions(command: Versions, config: &Config) -> anyhow::Result<()> {

@@ -323,6 +323,8 @@ pub struct Cache {
     /// A longer answer is not kept. `16MiB`.
     #[serde(with = "size::text")]
     pub entry_max: u64,
+    /// After a publish, so many of the answers that were asked for most are made anew before anybody asks. 0.
+    pub warm_up: usize,
 }
 
 impl Cache {
@@ -341,7 +343,7 @@ impl Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { memory: 256 << 20, entry_max: 16 << 20 }
+        Self { memory: 256 << 20, entry_max: 16 << 20, warm_up: 0 }
     }
 }
 

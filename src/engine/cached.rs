@@ -156,7 +156,8 @@ impl Engine {
 
     /// Whether the control store was heard of lately enough to know what is current.
     fn is_heard(&self, plan: &Plan) -> bool {
-        plan.version().is_none() || self.pointer.age() <= plan.dataset().cache.stale_if_error.max(HEARD_MIN)
+        plan.versions_read().iter().all(Option::is_none)
+            || self.pointer.age() <= plan.dataset().cache.stale_if_error.max(HEARD_MIN)
     }
 
     /// Answers a plan, from wherever that is quickest.

@@ -60,6 +60,8 @@ pub(super) struct Meters {
     route: Arc<str>,
     requests: Counter,
     seconds: Histogram,
+    /// Answers that were given again.
+    again: Counter,
 }
 
 impl Meters {
@@ -70,7 +72,15 @@ impl Meters {
             route: route.into(),
             requests: metrics::counter!("martello_http_requests_total", &labels),
             seconds: metrics::histogram!("martello_http_request_seconds", "route" => route.to_owned()),
+            again: metrics::counter!("martello_http_replayed_total", "route" => route.to_owned()),
         }
+    }
+}
+
+impl Meters {
+    /// Counts an answer that was given again.
+    pub(super) fn again(&self) {
+        self.again.increment(1);
     }
 }
 

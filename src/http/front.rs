@@ -5,6 +5,7 @@
 //! versions, and the moments at which its windows move or its freshness ends.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -23,7 +24,10 @@ use super::middleware::{REQUEST_ID, identify, request_id};
 use crate::auth::{Matrix, Principal};
 use crate::bounded::Bounded;
 use crate::cache::{Tally, Tier};
+use crate::engine::Writing;
+use crate::plan::Plan;
 use crate::store::Versions;
+use crate::telemetry;
 
 /// What stands around an answer's body in memory, about.
 const AROUND_BYTES: u64 = 3 * 1024;
@@ -53,6 +57,8 @@ pub struct Replay {
     pub until: u64,
     /// Where its dataset's figures are kept.
     pub tally: Arc<Tally>,
+    /// How it was written.
+    pub writing: Writing,
 }
 
 /// Answers that may be given again.
@@ -63,17 +69,57 @@ struct Answer {
     headers: HeaderMap,
     replay: Replay,
     caller: Principal,
-    #[expect(dead_code, reason = "audit and row quotas read it")]
     accesses: Accesses,
     matrix: Weak<Matrix>,
     keys: u64,
     meters: Meters,
+    /// How often it was given again.
+    given: AtomicU64,
 }
 
 impl Answers {
     /// No answers yet; bodies and what stands around them take so many bytes at most.
     pub(super) fn new(bytes_max: u64) -> Self {
         Self(Bounded::new(bytes_max, |_, answer: &Arc<Answer>| AROUND_BYTES + answer.replay.body.len() as u64))
+    }
+}
+
+impl Answers {
+    /// The plans that were answered again most often, with their writing; no plan twice.
+    fn hottest(&self, count: usize) -> Vec<(Arc<Plan>, Writing)> {
+        let mut answers: Vec<Arc<Answer>> = self.0.values().collect();
+        answers.sort_by_key(|answer| std::cmp::Reverse(answer.given.load(Ordering::Relaxed)));
+        let mut hottest: Vec<(Arc<Plan>, Writing)> = Vec::new();
+        for answer in answers {
+            let [access] = &*answer.accesses.0 else { continue };
+            let known = |(plan, _): &(Arc<Plan>, Writing)| plan.fingerprint() == access.plan.fingerprint();
+            if hottest.len() < count && !hottest.iter().any(known) {
+                hottest.push((Arc::clone(&access.plan), answer.replay.writing.clone()));
+            }
+        }
+        hottest
+    }
+}
+
+/// After each publish, makes anew so many of the answers that were asked for most, one after the other: whoever asks for
+/// one meanwhile waits for that and for no other. Ends with the pointer.
+pub async fn warm_up(context: Context, count: usize) {
+    let mut swaps = context.engine.pointer.subscribe();
+    while swaps.changed().await.is_ok() {
+        let versions = Arc::clone(&swaps.borrow_and_update());
+        for (plan, writing) in context.answers.hottest(count) {
+            let Some(plan) = plan.over(&versions).filter(|new| new.versions_read() != plan.versions_read()) else {
+                continue;
+            };
+            let outcome = match context.engine.serve(&Arc::new(plan), writing).await {
+                Ok(_) => "made",
+                Err(error) => {
+                    tracing::debug!(error = telemetry::chain(error.as_ref()), "an answer was not made in advance");
+                    "failed"
+                }
+            };
+            metrics::counter!("martello_cache_warmed_total", "outcome" => outcome).increment(1);
+        }
     }
 }
 
@@ -117,7 +163,9 @@ impl Front {
         *response.headers_mut() = answer.headers.clone();
         let request_id = request_id(headers);
         identify(response.headers_mut(), &request_id);
+        answer.given.fetch_add(1, Ordering::Relaxed);
         answer.replay.tally.hit(Tier::Memory);
+        answer.meters.again();
         let settled =
             Settled { request_id: &request_id, method: "GET", status: answer.status, elapsed: begun.elapsed() };
         settled.tell(&answer.meters);
@@ -159,7 +207,17 @@ where
                 let mut headers = response.headers().clone();
                 headers.remove(REQUEST_ID);
                 let (status, caller) = (response.status(), caller.clone());
-                let answer = Answer { status, headers, replay, caller, accesses, matrix, keys, meters };
+                let answer = Answer {
+                    status,
+                    headers,
+                    replay,
+                    caller,
+                    accesses,
+                    matrix,
+                    keys,
+                    meters,
+                    given: AtomicU64::new(0),
+                };
                 context.answers.0.insert(words, Arc::new(answer));
             }
             Ok(response)

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 
 pub use account::{Access, Accesses, Account};
 pub use extract::Caller;
-pub use front::{Front, Replay};
+pub use front::{Front, Replay, warm_up};
 pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
 pub use problem::Problem;
 pub use remembered::{Callers, Questions};

@@ -357,6 +357,21 @@ fn write_columns(columns: &[ColumnIndex], out: &mut Vec<u8>) {
 }
 
 impl Plan {
+    /// The same question of other versions: what a caller may see does not depend on them. `None` for a page that a cursor
+    /// binds to the version of the one before.
+    #[must_use]
+    pub fn over(&self, versions: &Versions) -> Option<Self> {
+        if self.after.is_some() {
+            return None;
+        }
+        let mut plan = self.clone();
+        plan.version = versions.of(plan.dataset.name.as_str()).cloned();
+        for related in &mut plan.related {
+            related.plan = related.plan.over(versions)?;
+        }
+        Some(plan)
+    }
+
     /// The dataset that is asked.
     #[must_use]
     pub fn dataset(&self) -> &Dataset {

@@ -197,7 +197,8 @@ impl Asking {
         if let Some(body) = again {
             let until = plan.version().and_then(|version| versions::fresh_until(plan.dataset(), version));
             let (versions, tally) = (Weak::clone(versions), engine.tally(plan));
-            extensions.insert(Replay { body, versions, until: until.unwrap_or(u64::MAX), tally });
+            let writing = representation.into();
+            extensions.insert(Replay { body, versions, until: until.unwrap_or(u64::MAX), tally, writing });
         }
         Ok((response, next))
     }

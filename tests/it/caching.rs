@@ -105,6 +105,113 @@ async fn a_published_answer_is_kept_and_known_by_its_tag_before_anything_runs() 
     server.stop().await;
 }
 
+/// What an answer says but for what every request has of its own.
+fn same(answer: &Answer) -> (u16, Vec<(String, String)>, &[u8]) {
+    let own = ["x-request-id", "date", "ratelimit"];
+    let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let mut headers: Vec<(String, String)> =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().expect("a text").to_owned())).collect();
+    headers.sort();
+    (answer.status, headers, &answer.body)
+}
+
+#[tokio::test]
+async fn what_is_given_again_is_what_would_be_made_and_only_while_it_holds() {
+    let trial = Trial::new(Backend::Postgres, "again");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let server = Server::start(with_caches(trial.config(), "again")).await;
+    let token = server.token("reader");
+    let get = async |target: &str, headers: &[(&str, &str)]| {
+        let request = server.request(reqwest::Method::GET, target).bearer_auth(&token);
+        server.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    };
+    let again = async || counted(&server, "martello_http_replayed_total").await;
+    let etag = get(ROWS, &[]).await.header("etag").expect("a tag").to_owned();
+    let one = format!("{ROWS}/1");
+    for (target, headers) in [
+        (ROWS, vec![]),
+        (&one, vec![]),
+        (ROWS, vec![("accept", "application/json"), ("accept-encoding", "gzip")]),
+        (ROWS, vec![("if-none-match", &*etag)]),
+        (ROWS, vec![("if-none-match", "\"other\"")]),
+    ] {
+        get(target, &headers).await;
+        let made = get(target, &headers).await;
+        let before = again().await;
+        let given = get(target, &headers).await;
+        assert_eq!(same(&given), same(&made), "{target} {headers:?}");
+        assert_eq!(again().await, before + 1, "{target} {headers:?}");
+        assert_ne!(given.header("x-request-id"), made.header("x-request-id"));
+        // A request's own name is its client's.
+        let named = get(target, &[headers.as_slice(), &[("x-request-id", "mine")]].concat()).await;
+        assert_eq!((named.header("x-request-id"), again().await), (Some("mine"), before + 2));
+    }
+    // Whoever is not believed, or brings a body, is told so; a head too large is one for the first request and the next.
+    let before = again().await;
+    let stranger = server.send(server.request(reqwest::Method::GET, ROWS).bearer_auth("x.y.z")).await;
+    assert_eq!(stranger.status, 401);
+    let bodied = server.request(reqwest::Method::GET, ROWS).bearer_auth(&token).body("{}");
+    assert_eq!(server.send(bodied).await.status, 415);
+    assert_eq!(get(ROWS, &[("x-request-id", &*"x".repeat(20_000))]).await.status, 431);
+    assert_eq!(get(&format!("{ROWS}?access_token=x"), &[]).await.status, 400);
+    assert_eq!(again().await, before);
+    trial.make("two", "v2");
+    trial.publish("two").well();
+    crate::publish::serves(&server, Some(2)).await;
+    let before = again().await;
+    let changed = get(ROWS, &[("if-none-match", &etag)]).await;
+    assert_eq!((changed.status, &changed.rows()[0]["origin"], again().await), (200, &json!("v2"), before));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_given_again_past_its_token_s_end() {
+    let trial = Trial::new(Backend::Sqlite, "ends");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let mut config = with_caches(trial.config(), "ends");
+    config.auth.leeway = Duration::ZERO;
+    let server = Server::start(config).await;
+    let token = server.token_for("reader", Duration::from_secs(2));
+    let get = async || server.send(server.request(reqwest::Method::GET, ROWS).bearer_auth(&token)).await.status;
+    let begun = std::time::Instant::now();
+    while get().await == 200 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "a token outlives its end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(get().await, 401);
+    assert!(counted(&server, "martello_http_replayed_total").await > 10);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_asked_for_most_is_made_anew_before_anybody_asks() {
+    let trial = Trial::new(Backend::Postgres, "warm");
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let mut config = with_caches(trial.config(), "warm");
+    config.cache.warm_up = 1;
+    let server = Server::start(config).await;
+    let token = server.token("reader");
+    let get = async |target: &str| server.send(server.request(reqwest::Method::GET, target).bearer_auth(&token)).await;
+    let (hot, cold) = (format!("{ROWS}?limit=2"), format!("{ROWS}?limit=3"));
+    for target in [&hot, &cold, &hot, &cold, &hot, &hot, &hot] {
+        get(target).await;
+    }
+    trial.make("two", "v2");
+    trial.publish("two").well();
+    let until = std::time::Instant::now() + Duration::from_secs(5);
+    while counted(&server, "martello_cache_warmed_total").await == 0 {
+        assert!(std::time::Instant::now() < until, "nothing was made in advance");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (first, second) = (get(&hot).await, get(&cold).await);
+    assert_eq!((status(&first), &first.rows()[0]["origin"]), ("martello-l1; hit", &json!("v2")));
+    assert!(status(&second).starts_with("martello-l1; fwd=miss"), "{}", status(&second));
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn an_answer_is_of_the_time_of_the_newest_version_that_is_in_it() {
     let trial = Trial::new(Backend::Sqlite, "newest");
