@@ -12,14 +12,17 @@ measured in turn, so that a machine that slows down slows both.
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -54,6 +57,23 @@ def bare(binary: Path, body: Path, etag: str, content_type: str, *redis_url: str
     server = subprocess.Popen([binary, str(port), body, etag, content_type, *redis_url])
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/")
+        yield f"http://127.0.0.1:{port}", server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextlib.contextmanager
+def fastapi(body: Path, content_type: str, token: str) -> Iterator[tuple[str, int]]:
+    port = free_port()
+    command = [sys.executable, Path(__file__).with_name("peer.py"), str(port), body, content_type, TARGET, token]
+    server = subprocess.Popen(command)
+    try:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
         yield f"http://127.0.0.1:{port}", server.pid
     finally:
         server.terminate()
@@ -156,6 +176,10 @@ def main() -> None:
                     with nginx(folder, theirs[0]) as peer:
                         as_server = Server(peer[0], ours.token, peer[1], "")
                         compare("nginx proxy_cache, hot hit", as_server, theirs, None, cli, None)
+                if importlib.util.find_spec("fastapi"):
+                    with fastapi(folder / "body", headers["Content-Type"], ours.token) as peer:
+                        as_server = Server(peer[0], ours.token, peer[1], "")
+                        compare("FastAPI with a dictionary, hot hit", as_server, theirs, None, cli, None)
         with (
             redis(folder) as (url, _),
             martello(binary, folder, ROLE, config | {"cache": {"memory": "0B"}, "redis": {"url": url}}) as ours,
