@@ -154,7 +154,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         count_budget: config.paging.count_budget,
         streams: Streams::new(&config.streams),
     });
-    let context = Context::new(engine, keys, &config);
+    let (stop, stopped) = watch::channel(false);
+    let context = Context::new(engine, keys, &config, stopped.clone());
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -164,7 +165,6 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let admin = admin.map_err(Error::Server)?;
     let (public_address, admin_address) = (public.address, admin.address);
 
-    let (stop, stopped) = watch::channel(false);
     let draining = Arc::new(AtomicBool::new(false));
     let publishing = match &config.control {
         None => None,

@@ -97,6 +97,11 @@ pub struct Http {
     /// After SIGTERM, requests under way may take so long. `10s`.
     #[serde(with = "crate::config::duration::text")]
     pub drain_timeout: Duration,
+    /// Clients that wait for publishes (`/v1/events`) at most; one more hears 503. 256.
+    pub listeners_max: usize,
+    /// So often they are told that the connection still is one. `15s`.
+    #[serde(with = "crate::config::duration::text")]
+    pub heartbeat: Duration,
     /// Origins of browsers that may call, exactly as browsers send them. None.
     pub cors_origins: Vec<String>,
 }
@@ -116,6 +121,8 @@ impl Default for Http {
             target_bytes_max: 8 * 1024,
             body_bytes_max: 64 * 1024,
             drain_timeout: Duration::from_secs(10),
+            listeners_max: 256,
+            heartbeat: Duration::from_secs(15),
             cors_origins: Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What every door has in common: who calls, what a failure looks like, the limits of a request, and what is told of it.
 
 mod account;
+mod announcements;
 pub mod conditional;
 pub mod extract;
 mod front;
@@ -10,11 +11,14 @@ mod remembered;
 
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, watch};
+
 use crate::auth::Keys;
 use crate::config;
 use crate::engine::Engine;
 
 pub use account::{Access, Accesses, Account};
+pub use announcements::announced;
 pub use extract::Caller;
 pub use front::{Front, Replay, warm_up};
 pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
@@ -39,6 +43,10 @@ pub struct Shared {
     pub questions: Questions,
     /// The listener's limits.
     pub limits: config::Http,
+    /// Room for those who wait for publishes.
+    pub(super) listeners: Arc<Semaphore>,
+    /// Whether the process is on its way out: what has no end of its own ends then.
+    pub stopped: watch::Receiver<bool>,
     /// Whole answers that were given a moment ago.
     answers: Answers,
 }
@@ -46,13 +54,15 @@ pub struct Shared {
 impl Context {
     /// What handlers share at the beginning: nothing is remembered.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, keys: Arc<Keys>, config: &config::Config) -> Self {
+    pub fn new(engine: Arc<Engine>, keys: Arc<Keys>, config: &config::Config, stopped: watch::Receiver<bool>) -> Self {
         Self(Arc::new(Shared {
             engine,
             keys,
             callers: Callers::default(),
             questions: Questions::default(),
             limits: config.http.clone(),
+            listeners: Arc::new(Semaphore::new(config.http.listeners_max.min(Semaphore::MAX_PERMITS))),
+            stopped,
             answers: Answers::new(config.cache.answers()),
         }))
     }

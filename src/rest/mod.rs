@@ -4,6 +4,7 @@ mod asked;
 mod body;
 mod datasets;
 mod docs;
+mod events;
 mod expand;
 mod kept;
 pub mod openapi;
@@ -33,6 +34,7 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}/aggregate", get(rows::aggregate))
         .route("/v1/datasets/{dataset}/query", post(rows::query))
         .route("/v1/datasets/{dataset}/versions", get(versions::list))
+        .route("/v1/events", get(events::listen))
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::asset))

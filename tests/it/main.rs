@@ -10,6 +10,7 @@ mod commands;
 mod conformance;
 mod demo;
 mod differential;
+mod events;
 mod examples;
 mod faults;
 mod formats;
