@@ -175,7 +175,7 @@ async fn nothing_is_given_again_past_its_token_s_end() {
     let server = Server::start(config).await;
     let token = server.token_for("reader", Duration::from_secs(2));
     let get = async || server.send(server.request(reqwest::Method::GET, ROWS).bearer_auth(&token)).await.status;
-    let begun = std::time::Instant::now();
+    let begun = martello::clock::instant();
     while get().await == 200 {
         assert!(begun.elapsed() < Duration::from_secs(5), "a token outlives its end");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -201,9 +201,9 @@ async fn what_was_asked_for_most_is_made_anew_before_anybody_asks() {
     }
     trial.make("two", "v2");
     trial.publish("two").well();
-    let until = std::time::Instant::now() + Duration::from_secs(5);
+    let until = martello::clock::instant() + Duration::from_secs(5);
     while counted(&server, "martello_cache_warmed_total").await == 0 {
-        assert!(std::time::Instant::now() < until, "nothing was made in advance");
+        assert!(martello::clock::instant() < until, "nothing was made in advance");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (first, second) = (get(&hot).await, get(&cold).await);

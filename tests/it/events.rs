@@ -102,7 +102,7 @@ async fn only_who_may_know_of_a_dataset_hears_of_it_and_only_so_many_at_once() {
     let listening = Listening::to(&server, EVENTS, None).await;
     assert_eq!(problem(EVENTS, &[]).await, (503, "overloaded".to_owned()));
     drop(listening);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = martello::clock::instant() + PATIENCE;
     while server
         .request(reqwest::Method::GET, EVENTS)
         .bearer_auth(server.token("reader"))
@@ -112,7 +112,7 @@ async fn only_who_may_know_of_a_dataset_hears_of_it_and_only_so_many_at_once() {
         .status()
         != 200
     {
-        assert!(std::time::Instant::now() < until, "room is never made");
+        assert!(martello::clock::instant() < until, "room is never made");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.stop().await;
