@@ -14,12 +14,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{self, Access, Keys, MaskKey, Matrix, Rotation, Rules};
+use crate::auth::{self, Access, Keys, MaskKey, Matrix, ReloadError, Reloader, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
 use crate::http::{Context, Front, warm_up};
 use crate::ops;
+use crate::plan;
 use crate::query::CursorKey;
 use crate::redis::{self, Redis};
 use crate::source::{self, Mismatch, Sources};
@@ -48,6 +49,9 @@ pub enum Error {
     /// The catalog is at fault.
     #[error("load the catalog")]
     Catalog(#[source] catalog::Error),
+    /// The access matrix cannot be served as it is.
+    #[error("serve the access matrix")]
+    Access(#[source] ReloadError),
     /// A contract names a source that is not configured.
     #[error("find source {source_name:?} of dataset {dataset} in the configuration")]
     UnknownSource {
@@ -91,7 +95,7 @@ impl House {
     /// With every fault of the files.
     pub fn load(config: &Config) -> Result<Self, Error> {
         let catalog = Arc::new(catalog::load(&config.catalog).map_err(Error::Catalog)?);
-        let matrix = Matrix::load(&config.catalog, &catalog).map_err(Error::Catalog)?;
+        let matrix = Matrix::load(&config.catalog, &catalog, plan::reads).map_err(Error::Catalog)?;
         Ok(Self { catalog, matrix })
     }
 }
@@ -102,6 +106,7 @@ pub struct Running {
     pub public: SocketAddr,
     /// Where the admin listener is.
     pub admin: SocketAddr,
+    reloader: Arc<Reloader>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -143,11 +148,18 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     };
     let hints = redis.clone().map(|redis| hinted(redis, pointer.clone()));
     let caches = Caches::new(&config, redis.clone(), &catalog);
+    let mask_key = config.access.mask_key.as_ref().map(|secret| MaskKey::new(secret.expose().as_bytes()));
+    if matrix.hashes() && mask_key.is_none() {
+        return Err(Error::Access(ReloadError::NoMaskKey));
+    }
+    let access = Access::new(matrix);
+    let (folder, has_key) = (config.catalog.clone(), mask_key.is_some());
+    let reloader = Arc::new(Reloader::new(folder, Arc::clone(&catalog), access.clone(), plan::reads, has_key));
     let engine = Arc::new(Engine {
         caches,
         catalog,
-        access: Access::new(matrix),
-        masks: MaskKey::random(),
+        access,
+        masks: mask_key.unwrap_or_else(MaskKey::random),
         sources: sources.clone(),
         pointer,
         cursors,
@@ -173,7 +185,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
             Some(ops::Publishing { context: context.clone(), store, redis: redis.clone() })
         }
     };
-    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing });
+    let policy = ops::Policy { context: context.clone(), reloader: Arc::clone(&reloader) };
+    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing, policy });
     let tasks = vec![
         tokio::spawn(public.serve(
             Front::new(context.clone(), router::public(&context)),
@@ -185,13 +198,20 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())
         .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
         .chain(hints.map(tokio::spawn))
+        .chain([tokio::spawn(Arc::clone(&reloader).watch(config.access.watch))])
         .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
-    Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, beside })
+    Ok(Running { public: public_address, admin: admin_address, reloader, draining, stop, tasks, beside })
 }
 
 impl Running {
+    /// Keeps the access matrix at what its file says.
+    #[must_use]
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
+    }
+
     /// Tells the probes first, then stops accepting, then lets requests finish.
     pub async fn drain(self) {
         self.draining.store(true, Ordering::Relaxed);

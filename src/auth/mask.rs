@@ -38,6 +38,19 @@ impl Mask {
     }
 }
 
+impl Mask {
+    /// Bytes that tell it from other masks.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Redact => out.extend([0, 0]),
+            Self::Hash => out.extend([1, 0]),
+            Self::Round(digits) => out.extend([2, digits.to_le_bytes()[0]]),
+            Self::Truncate(bucket) => out.extend([3, bucket as u8]),
+            Self::Last(characters) => out.extend([4, characters]),
+        }
+    }
+}
+
 impl std::fmt::Display for Mask {
     /// As the matrix writes it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

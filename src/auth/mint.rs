@@ -39,8 +39,9 @@ impl Minter {
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = crate::clock::unix_seconds();
         let mut claims = Claims::new();
-        for (name, value) in &role.claims {
-            claims.insert(name.clone(), Value::from(value.as_str()));
+        // Any of a claim's texts will do.
+        for (name, texts) in &role.who.claims {
+            claims.extend(texts.first().map(|text| (name.clone(), Value::from(text.as_str()))));
         }
         for (name, value) in [
             ("iss", json!(self.issuer)),

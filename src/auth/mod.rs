@@ -3,13 +3,18 @@
 //! This room knows claims and roles; what a grant does to a question is the plan's business.
 
 mod access;
+mod compile;
+mod form;
+mod inherit;
 mod jwks;
 mod keys;
 mod mask;
 mod matrix;
 mod mint;
 mod principal;
+mod reload;
 mod role;
+mod row_form;
 mod rule;
 mod window;
 
@@ -17,10 +22,11 @@ pub use access::Access;
 pub use jwks::{JwksError, Rotation};
 pub use keys::{Keys, Rules};
 pub use mask::{Mask, MaskKey};
-pub use matrix::Matrix;
+pub use matrix::{MATRIX_FILE, Matrix};
 pub use mint::{Minter, inspect};
 pub use principal::{Claims, Decision, Principal, TOKEN_BYTES_MAX};
-pub use role::{Grant, Limits, Right, Role, Tier};
+pub use reload::{ReloadError, Reloaded, Reloader};
+pub use role::{Claimed, Grant, Limits, Right, Role, Tier};
 pub use rule::RowRule;
 pub use window::{History, Instants, WINDOW_STEP};
 

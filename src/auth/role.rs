@@ -21,10 +21,8 @@ pub struct Role {
     pub tier: Tier,
     /// What it is for.
     pub description: String,
-    /// Claims that make a caller this role: every one must hold.
-    pub claims: BTreeMap<String, String>,
-    /// Whether it is the role of whoever brings no credential.
-    pub anonymous: bool,
+    /// Who is this role.
+    pub who: Claimed,
     /// Whether it may call GraphQL.
     pub graphql: bool,
     /// What it may use up.
@@ -32,6 +30,38 @@ pub struct Role {
     /// The claims that its row rules refer to: what tells two callers of one role apart.
     pub claims_read: BTreeSet<String>,
     grants: BTreeMap<Name, Arc<Grant>>,
+}
+
+/// Who is a role: by what a token claims, or by having none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Claimed {
+    /// Every one of these claims must hold, each as any of its texts. Without any, no token makes the role.
+    pub claims: BTreeMap<String, Vec<String>>,
+    /// None of these may hold: whoever claims one is not this role, whatever else is claimed.
+    pub unless: BTreeMap<String, Vec<String>>,
+    /// Whether it is the role of whoever brings no credential.
+    pub anonymous: bool,
+}
+
+impl Claimed {
+    /// Whether a token with those claims is meant.
+    fn fits(&self, claims: &Map<String, Value>) -> bool {
+        let holds = |(claim, texts): (&String, &Vec<String>)| {
+            claims.get(claim).is_some_and(|claimed| texts.iter().any(|text| says(claim, claimed, text)))
+        };
+        !self.claims.is_empty() && self.claims.iter().all(holds) && !self.unless.iter().any(holds)
+    }
+}
+
+/// Whether a claim says a text: as it is, or in a list of them. `scope` is a list in one text (RFC 8693, 4.2).
+fn says(name: &str, claimed: &Value, text: &str) -> bool {
+    match claimed {
+        Value::String(words) if name == "scope" => words.split(' ').any(|word| word == text),
+        Value::String(claimed) => claimed == text,
+        Value::Array(items) => items.iter().any(|item| !item.is_array() && says(name, item, text)),
+        Value::Bool(_) | Value::Number(_) => claimed.to_string() == text,
+        Value::Null | Value::Object(_) => false,
+    }
 }
 
 /// Clients, or the house itself.
@@ -116,6 +146,19 @@ impl Grant {
         self.columns.get(column).copied().unwrap_or(Right::Hidden)
     }
 
+    /// What may be done with each column, in the contract's order.
+    pub(super) fn rights(&self) -> impl Iterator<Item = Right> {
+        self.columns.iter().copied()
+    }
+
+    /// The masked columns, with their masks.
+    pub fn masks(&self) -> impl Iterator<Item = (ColumnIndex, Mask)> {
+        self.columns.iter().enumerate().filter_map(|(index, right)| match right {
+            Right::Masked(mask) => Some((index, *mask)),
+            Right::Hidden | Right::Shown => None,
+        })
+    }
+
     /// Whether the column exists for the role, masked or not.
     #[must_use]
     pub fn shows(&self, column: ColumnIndex) -> bool {
@@ -151,13 +194,19 @@ impl Role {
         name: String,
         tier: Tier,
         description: String,
-        claims: BTreeMap<String, String>,
+        who: Claimed,
         limits: Limits,
         grants: BTreeMap<Name, Arc<Grant>>,
     ) -> Self {
         let rules = grants.values().filter_map(|grant| grant.rows.as_ref());
         let claims_read = rules.flat_map(RowRule::claims).map(str::to_owned).collect();
-        Self { name, tier, description, claims, anonymous: false, graphql: true, limits, claims_read, grants }
+        Self { name, tier, description, who, graphql: false, limits, claims_read, grants }
+    }
+
+    /// Whether it is the role of whoever brings no credential.
+    #[must_use]
+    pub fn anonymous(&self) -> bool {
+        self.who.anonymous
     }
 
     /// What the role may see of the dataset; `None` hides that the dataset exists.
@@ -166,16 +215,47 @@ impl Role {
         self.grants.get(dataset)
     }
 
-    pub(super) fn grants(&self) -> impl Iterator<Item = (&Name, &Arc<Grant>)> {
+    /// What the role may see, by dataset.
+    pub fn grants(&self) -> impl Iterator<Item = (&Name, &Arc<Grant>)> {
         self.grants.iter()
     }
 
     pub(super) fn is_claimed_by(&self, claims: &Map<String, Value>) -> bool {
-        !self.anonymous
-            && self.claims.iter().all(|(claim, expected)| match claims.get(claim) {
-                Some(Value::String(text)) => text == expected,
-                Some(Value::Array(items)) => items.iter().any(|item| item == expected.as_str()),
-                _ => false,
-            })
+        !self.who.anonymous && self.who.fits(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn claims_are_compared_as_tokens_write_them() {
+        let texts = |text: &str| text.split('|').map(str::to_owned).collect();
+        let one = |claim: &str, text: &str| BTreeMap::from([(claim.to_owned(), texts(text))]);
+        let claimed = |claim, text| Claimed { claims: one(claim, text), ..Claimed::default() };
+        let cases = [
+            (claimed("plan", "pro"), json!({ "plan": "pro" }), true),
+            (claimed("plan", "pro"), json!({ "plan": "PRO" }), false),
+            (claimed("plan", "basic|pro"), json!({ "plan": "pro" }), true),
+            (claimed("plan", "pro"), json!({ "plan": ["basic", "pro"] }), true),
+            (claimed("plan", "pro"), json!({ "plan": [["pro"]] }), false),
+            (claimed("plan", "pro"), json!({ "plan": { "pro": true } }), false),
+            (claimed("plan", "null"), json!({ "plan": null }), false),
+            (claimed("level", "3"), json!({ "level": 3 }), true),
+            (claimed("staff", "true"), json!({ "staff": true }), true),
+            (claimed("scope", "read"), json!({ "scope": "openid read" }), true),
+            (claimed("scope", "read"), json!({ "scope": "readonly" }), false),
+            (claimed("plan", "pro"), json!({ "plan": "basic pro" }), false),
+            (Claimed::default(), json!({}), false),
+        ];
+        for (who, claims, expected) in cases {
+            assert_eq!(who.fits(claims.as_object().expect("an object")), expected, "{who:?} {claims}");
+        }
+        let unless = Claimed { unless: one("groups", "former"), ..claimed("plan", "pro") };
+        let fits = |claims: Value| unless.fits(claims.as_object().expect("an object"));
+        assert!(fits(json!({ "plan": "pro", "groups": ["staff"] })));
+        assert!(!fits(json!({ "plan": "pro", "groups": ["staff", "former"] })));
     }
 }

@@ -1,5 +1,8 @@
 //! Words about time that questions and access rules share.
 
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+
 /// An interval of the calendar, named by its first day.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Bucket {
@@ -37,6 +40,22 @@ impl Bucket {
         Self::ALL.into_iter().find(|bucket| bucket.as_str() == name)
     }
 
+    /// The first day of the interval that a day lies in, both as days since 1970-01-01.
+    #[must_use]
+    pub fn first_day(self, days: i32) -> i32 {
+        const EPOCH: Date = Date::constant(1970, 1, 1);
+        let begun = |date: Date| match self {
+            Self::Day => date,
+            Self::Week => date.saturating_sub(i64::from(date.weekday().to_monday_zero_offset()).days()),
+            Self::Month => date.first_of_month(),
+            Self::Quarter => Date::constant(date.year(), (date.month() - 1) / 3 * 3 + 1, 1),
+            Self::Year => date.first_of_year(),
+        };
+        // Days that no calendar has show themselves: sources have none.
+        let first = EPOCH.checked_add(i64::from(days).days()).and_then(|date| EPOCH.until(begun(date)));
+        first.map_or(days, |span| span.get_days())
+    }
+
     /// The short form that `resample` takes.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -70,4 +89,14 @@ pub enum Revision {
 impl Revision {
     /// Every choice, with its name.
     pub const ALL: [(&'static str, Self); 3] = [("first", Self::First), ("latest", Self::Latest), ("all", Self::All)];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Latest => "latest",
+            Self::All => "all",
+        }
+    }
 }

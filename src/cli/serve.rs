@@ -1,9 +1,12 @@
 //! `martello serve`
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app;
+use crate::auth::Reloader;
 use crate::config::{Config, LogFormat};
 use crate::telemetry;
 
@@ -11,9 +14,20 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::log(&config.log.level, config.log.format == LogFormat::Json).context("set up logs")?;
     let metrics = telemetry::collect().context("set up metrics")?;
     let running = app::start(config, metrics).await.context("start")?;
+    let hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let reloading = tokio::spawn(reload(hangups, running.reloader()));
     until_told().await?;
+    reloading.abort();
     running.drain().await;
     Ok(())
+}
+
+/// Takes the access matrix anew on every SIGHUP, as daemons do with what they are configured by.
+async fn reload(mut hangups: Signal, reloader: Arc<Reloader>) {
+    while hangups.recv().await.is_some() {
+        // What is wrong with it was told where it was found.
+        let _ = reloader.turn();
+    }
 }
 
 /// Waits for SIGTERM or Ctrl-C.

@@ -112,8 +112,11 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("control.url", "expected a URL that begins with postgres:// or sqlite:");
         }
     }
-    for (key, secret) in [("auth.hs256", &mut config.auth.hs256), ("paging.cursor_key", &mut config.paging.cursor_key)]
-    {
+    for (key, secret) in [
+        ("auth.hs256", &mut config.auth.hs256),
+        ("access.mask_key", &mut config.access.mask_key),
+        ("paging.cursor_key", &mut config.paging.cursor_key),
+    ] {
         if let Some(secret) = secret {
             *secret = secret.resolve()?;
             if secret.expose().len() < SECRET_BYTES_MIN {
@@ -149,6 +152,9 @@ fn check(mut config: Config) -> Result<Config, Error> {
         {
             return refuse("auth.jwks.url", "expected https:// (http:// only on a loopback address)");
         }
+    }
+    if config.access.watch.is_zero() {
+        return refuse("access.watch", "expected more than 0");
     }
     for (key, tls) in [("http.tls", &config.http.tls), ("admin.tls", &config.admin.tls)] {
         for path in tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {

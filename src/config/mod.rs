@@ -34,6 +34,8 @@ pub struct Config {
     pub control: Option<Control>,
     /// Who may call.
     pub auth: Auth,
+    /// Who may see what.
+    pub access: Access,
     /// Pages.
     pub paging: Paging,
     /// Streams of all rows.
@@ -55,6 +57,7 @@ impl Default for Config {
             sources: BTreeMap::new(),
             control: None,
             auth: Auth::default(),
+            access: Access::default(),
             paging: Paging::default(),
             streams: Streams::default(),
             cache: Cache::default(),
@@ -283,6 +286,24 @@ fn refresh() -> Duration {
 
 fn refetch() -> Duration {
     Duration::from_secs(10)
+}
+
+/// How the access matrix is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// Makes the hashes of masks that hash; at least 32 bytes, the same for all instances. A matrix that has such a mask
+    /// needs it.
+    pub mask_key: Option<Secret>,
+    /// So often the matrix's file is looked at for changes, which are taken without a restart. `2s`.
+    #[serde(with = "crate::config::duration::text")]
+    pub watch: Duration,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { mask_key: None, watch: Duration::from_secs(2) }
+    }
 }
 
 /// How pages are walked.

@@ -17,10 +17,10 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 
-use crate::auth::{Access, MaskKey, Principal};
+use crate::auth::{Access, Instants, MaskKey, Principal};
 use crate::catalog::{Catalog, Function};
 use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
-use crate::plan::{self, Output, Plan};
+use crate::plan::{self, End, Output, Plan, Scope, Window};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
 use crate::store::{Pointer, Version, Versions};
@@ -155,12 +155,14 @@ pub enum Error {
 }
 
 impl Engine {
-    /// Plans a question for a caller, of those versions.
+    /// Plans a question for a caller, of those versions, in this moment.
     ///
     /// # Errors
     /// Whatever makes it unanswerable.
     pub fn plan(&self, query: &Query, versions: &Versions, principal: &Principal) -> Result<Plan, plan::Error> {
-        plan::plan(query, &self.catalog, versions, principal, &self.cursors)
+        let moment = Instants::of(crate::clock::now());
+        let (catalog, cursors, masks) = (&*self.catalog, &self.cursors, &self.masks);
+        plan::plan(query, &Scope { catalog, versions, principal, cursors, masks, moment })
     }
 
     /// Answers a plan.
@@ -318,5 +320,22 @@ fn meta(plan: &Plan) -> String {
     if let Some(zone) = plan.zone().and_then(|zone| zone.iana_name()) {
         meta["tz"] = json!(zone);
     }
+    if !plan.windows().is_empty() {
+        meta["limited_by"] = plan.windows().iter().map(limited).collect();
+    }
     meta.to_string()
+}
+
+/// An end of time behind which there may be rows that the caller does not get.
+fn limited(window: &Window) -> serde_json::Value {
+    let (key, bound) = match window.end {
+        End::History => ("from", window.shown()),
+        End::Delay => ("to", window.shown()),
+    };
+    json!({
+        "window": window.end.as_str(),
+        "dataset": window.dataset.as_str(),
+        "column": window.column.as_str(),
+        key: bound,
+    })
 }

@@ -80,6 +80,12 @@ kinds! {
         "explain shows plans and SQL to roles of the house only. dry_run tells everyone what a question would cost.";
     NOT_IN_FORMAT = "not-in-format", BAD_REQUEST, "The format has no place for that",
         "A parameter asks for something that the format of the answer cannot hold, such as counts or related rows in CSV. The hint says which formats can.";
+    COLUMN_MASKED = "column-masked", FORBIDDEN, "The column is masked for you",
+        "Your role sees this column behind a mask: it can be selected, and nothing can be filtered, sorted, grouped, measured, searched or joined by it. GET /v1/me says which columns are masked.";
+    AGGREGATE_NOT_GRANTED = "aggregate-not-granted", FORBIDDEN, "Groups are not granted to you",
+        "Your role may have the rows of this dataset, and no measures of them. Ask for rows instead.";
+    REVISION_NOT_GRANTED = "revision-not-granted", FORBIDDEN, "The revision is not granted to you",
+        "Your role has one revision of each fact, the first or the latest. Leave out revision and as_of where they ask for another.";
     EXPORT_NOT_GRANTED = "export-not-granted", FORBIDDEN, "All rows at once are not granted to you",
         "limit=all gives every row as one stream, and your role may have the dataset in pages only. Follow page.next_cursor instead.";
     FORMAT_NOT_GRANTED = "format-not-granted", FORBIDDEN, "The format is not granted to you",
@@ -114,6 +120,10 @@ kinds! {
         "The request's headers are too many or too large.";
     NOT_A_PUBLISHER = "not-a-publisher", FORBIDDEN, "Publishing is not yours to do",
         "Publishing and rolling back need the role internal_publisher, on the admin listener.";
+    NOT_AN_OFFICER = "not-an-officer", FORBIDDEN, "Access is not yours to change",
+        "Reloading and looking at who may see what need the role security_officer, on the admin listener.";
+    MATRIX_REFUSED = "matrix-refused", UNPROCESSABLE_ENTITY, "The access matrix was not taken",
+        "The file has faults, which the detail lists with their lines. The matrix before stays, and nobody sees more or less than a moment ago.";
     NOT_PUBLISHED = "not-published", UNPROCESSABLE_ENTITY, "The version was not published",
         "The relation does not keep its contract, does not meet its checks, or holds an older version; or there is no version to go back to. The detail says which. What is current is as it was.";
     CONTROL_UNAVAILABLE = "control-unavailable", SERVICE_UNAVAILABLE, "The control store is out",
@@ -313,6 +323,16 @@ impl From<plan::Error> for Problem {
                 Self::new(REPEATED_COLUMN, format!("{field} is named twice")).parameter(place.as_str())
             }
             Error::TooMany { what, max } => Self::new(TOO_COMPLEX, format!("there may be at most {max} {what}")),
+            Error::Masked { place, field } => {
+                Self::new(COLUMN_MASKED, format!("{field} is masked for your role, and can only be selected"))
+                    .parameter(if place == Place::Filter { field } else { place.as_str().to_owned() })
+            }
+            Error::NotAggregated => Self::new(AGGREGATE_NOT_GRANTED, "your role may have rows of the dataset only"),
+            Error::RevisionNotGranted { parameter, granted } => Self::new(
+                REVISION_NOT_GRANTED,
+                format!("your role has the {granted} revision of each fact, and {parameter} asks for another"),
+            )
+            .parameter(parameter),
             Error::NotExported => Self::new(EXPORT_NOT_GRANTED, "your role may have the dataset in pages only")
                 .parameter("limit")
                 .hint("leave out limit=all, and follow page.next_cursor"),

@@ -2,7 +2,7 @@
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use crate::catalog::{Column, ColumnIndex, Direction, Operator, Type};
+use crate::catalog::{Column, ColumnIndex, Dataset, Direction, Operator, Type};
 use crate::query::{Comparison, Count, FILTER_DEPTH_MAX, Filter, Nulls, Operand, OrderKey, Query, Revision};
 
 use super::names::{field, of_answer};
@@ -21,7 +21,8 @@ pub const SEARCH_WORD_BYTES_MAX: usize = 255;
 pub const SORT_KEYS_MAX: usize = 8;
 
 pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<Field>, Error> {
-    let field_of = |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]);
+    let field_of =
+        |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]).masked(view.mask(index));
     let Some(names) = names else { return Ok(view.shown().map(field_of).collect()) };
     // Rows of which no value is asked for are still so many.
     if names.is_empty() {
@@ -45,6 +46,8 @@ pub(super) enum Names<'a> {
     Columns(&'a View),
     /// The fields of an answer.
     Fields(&'a [Field]),
+    /// Every column of a dataset, compared in any way: rules are about what callers may not even see.
+    Rule(&'a Dataset),
 }
 
 impl Names<'_> {
@@ -55,6 +58,15 @@ impl Names<'_> {
                 let index = field(view, Place::Filter, name)?;
                 let column = &view.dataset().columns[index];
                 Ok((index, column.data_type, column.filter.clone()))
+            }
+            Self::Rule(dataset) => {
+                let index = dataset.column(name).ok_or_else(|| Error::UnknownField {
+                    place: Place::Filter,
+                    name: name.to_owned(),
+                    nearest: None,
+                    allowed: Vec::new(),
+                })?;
+                Ok((index, dataset.columns[index].data_type, Operator::ALL.to_vec()))
             }
             Self::Fields(fields) => {
                 let index = of_answer(fields, Place::Having, name)?;
@@ -204,9 +216,9 @@ pub(super) fn order(view: &View, asked: Option<&[OrderKey]>, fields: &mut Vec<Fi
             let columns = ordered(view, Place::Sort, asked.iter().map(|key| key.field.as_str()))?;
             columns.into_iter().zip(asked).map(|(column, key)| (column, key.direction, key.nulls)).collect()
         }
-        // A role that may not see a key of the default order gets the order of the others.
+        // A role that may not ask about a key of the default order gets the order of the others.
         None => (dataset.default_order.iter())
-            .filter(|(column, _)| view.column(dataset.columns[*column].name.as_str()).is_some())
+            .filter(|(column, _)| view.answers_about(*column))
             .map(|(column, direction)| (*column, *direction, None))
             .collect(),
     };
@@ -329,9 +341,13 @@ pub(super) fn revision(view: &View, asked: Option<Revision>, dated: bool) -> Res
 
 /// Rows that have all of the words in one searchable column.
 pub(super) fn search(view: &View, text: &str) -> Result<Predicate, Error> {
-    let searchable: Vec<ColumnIndex> = view.shown().filter(|index| view.dataset().columns[*index].searchable).collect();
+    let shown = view.shown().filter(|index| view.dataset().columns[*index].searchable);
+    let (searchable, masked): (Vec<ColumnIndex>, Vec<_>) = shown.partition(|index| view.answers_about(*index));
     if searchable.is_empty() {
-        return Err(Error::NotSearchable);
+        return Err(masked.first().map_or(Error::NotSearchable, |index| {
+            let field = view.dataset().columns[*index].name.to_string();
+            Error::Masked { place: Place::Search, field }
+        }));
     }
     let mut words: Vec<String> = words(text).map(str::to_ascii_lowercase).collect();
     words.sort_unstable();

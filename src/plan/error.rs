@@ -21,6 +21,10 @@ pub enum Place {
     Having,
     /// As a relation, in `expand`.
     Expand,
+    /// As what `search` reads.
+    Search,
+    /// As a part of a bar, in `resample`.
+    Resample,
 }
 
 impl Place {
@@ -36,6 +40,8 @@ impl Place {
             Self::Measures => "measures",
             Self::Having => "having",
             Self::Expand => "expand",
+            Self::Search => "search",
+            Self::Resample => "resample",
         }
     }
 }
@@ -57,6 +63,25 @@ pub enum Error {
         nearest: Option<String>,
         /// What could have been named.
         allowed: Vec<String>,
+    },
+    /// The caller is shown less than the field's values: an answer about them would tell what they are.
+    #[error("answer about {field} in {}, which is masked", place.as_str())]
+    Masked {
+        /// Where it was named.
+        place: Place,
+        /// The field.
+        field: String,
+    },
+    /// The role may not ask for groups.
+    #[error("answer about groups to a role that may not aggregate")]
+    NotAggregated,
+    /// Another revision was asked for than the one that exists for the role.
+    #[error("answer {parameter} to a role that is granted the {granted} revision")]
+    RevisionNotGranted {
+        /// The parameter.
+        parameter: &'static str,
+        /// The revision that exists for it.
+        granted: &'static str,
     },
     /// The contract does not allow the operator on the field.
     #[error("filter {field} by {operator:?}")]

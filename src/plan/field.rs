@@ -1,6 +1,7 @@
 //! What an answer's columns are: columns of the dataset, intervals of them, and measures.
 
 use crate::catalog::{Column, ColumnIndex, DECIMAL_DIGITS_MAX, Function, Name, Type};
+use crate::auth::Mask;
 use crate::query::Bucket;
 
 use super::SortKey;
@@ -16,6 +17,8 @@ pub struct Field {
     pub nullable: bool,
     /// What it holds.
     pub output: Output,
+    /// What is shown of it, where that is not what it holds.
+    pub mask: Option<Mask>,
 }
 
 /// What a field holds.
@@ -36,11 +39,17 @@ impl Field {
             data_type: column.data_type,
             nullable: column.nullable,
             output: Output::Column(index),
+            mask: None,
         }
     }
 
+    /// A column as a grant shows it.
+    pub(super) fn masked(self, mask: Option<Mask>) -> Self {
+        Self { nullable: self.nullable || mask == Some(Mask::Redact), mask, ..self }
+    }
+
     pub(super) fn bucket(name: Name, index: ColumnIndex, column: &Column, bucket: Bucket) -> Self {
-        Self { name, data_type: Type::Date, nullable: column.nullable, output: Output::Bucket(index, bucket) }
+        Self { name, data_type: Type::Date, nullable: column.nullable, output: Output::Bucket(index, bucket), mask: None }
     }
 
     /// A measure. Of no rows at all there is nothing but a count; groups have rows, so only `alone`, all rows as one
@@ -53,7 +62,7 @@ impl Field {
             _ => alone || of.is_some_and(|(_, column)| column.nullable),
         };
         let data_type = measured(function, of.map(|(_, column)| column.data_type));
-        Self { name, data_type, nullable, output: Output::Measure(function, of.map(|(index, _)| index)) }
+        Self { name, data_type, nullable, output: Output::Measure(function, of.map(|(index, _)| index)), mask: None }
     }
 
     /// The column that it is made of.
@@ -72,6 +81,10 @@ impl Field {
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
+        if let Some(mask) = self.mask {
+            out.push(3);
+            mask.write(out);
+        }
         match self.output {
             Output::Column(index) => {
                 out.push(0);

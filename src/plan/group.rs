@@ -1,6 +1,6 @@
 //! Groups and measures bound to columns: what the contract allows to be grouped, and measured by which function.
 
-use crate::catalog::{Column, ColumnIndex, Function, Name, Type};
+use crate::catalog::{Bars, Column, ColumnIndex, Function, Name, Type};
 use crate::query::{Aggregate, Bucket, Group, Grouping, Measure};
 
 use super::names::field;
@@ -77,7 +77,17 @@ fn measured(view: &View, measure: &Measure, alone: bool) -> Result<Field, Error>
 /// Bars of a longer interval, one for each of what the key names besides time.
 fn resampled(view: &View, bucket: Bucket) -> Result<Vec<Field>, Error> {
     let dataset = view.dataset();
-    let (Some(bars), Some(time)) = (view.bars(), dataset.time) else { return Err(Error::NoBars) };
+    let (Some(bars), Some(time)) = (view.bars(), dataset.time) else {
+        // Where all of a bar is shown, and some of it masked, the caller knows of it.
+        let parts = dataset.bars.iter().flat_map(Bars::measures).map(|(index, _)| index);
+        let parts: Vec<ColumnIndex> = parts.collect();
+        let all = parts.iter().all(|index| view.shows(*index));
+        let masked = parts.into_iter().find(|index| all && !view.answers_about(*index));
+        return Err(masked.map_or(Error::NoBars, |index| Error::Masked {
+            place: Place::Resample,
+            field: dataset.columns[index].name.to_string(),
+        }));
+    };
     let column = |index: ColumnIndex| -> &Column { &dataset.columns[index] };
     let others = dataset.primary_key.iter().filter(|index| **index != time);
     let mut fields: Vec<Field> = others.map(|index| Field::column(*index, column(*index))).collect();

@@ -11,6 +11,7 @@ mod field;
 mod fingerprint;
 mod group;
 mod names;
+mod policy;
 mod predicate;
 mod related;
 mod value;
@@ -22,7 +23,7 @@ use arrow_array::RecordBatch;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::auth::Principal;
+use crate::auth::{Instants, Mask, MaskKey, Principal};
 use crate::catalog::{Catalog, Column, ColumnIndex, Dataset, Direction, Name, Relation};
 use crate::encode::MediaTypes;
 use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Limit, Nulls, Query};
@@ -34,13 +35,15 @@ pub use error::{Error, Expected, Place};
 pub use field::{Field, Output, measured};
 pub use fingerprint::Fingerprint;
 pub use group::{GROUPS_MAX, MEASURES_MAX};
+pub use policy::{End, Window};
 pub use predicate::{Predicate, Test};
 pub use related::{EXPANSIONS_MAX, RELATED_DEFAULT, Related};
-pub use value::{Value, date as parse_date};
+pub use value::{Value, date as parse_date, reads};
 pub use view::View;
 
 use bind::Names;
 use fingerprint::Canonical;
+use policy::Policy;
 use related::Parent;
 
 /// Rows of a page when the question names no limit.
@@ -74,6 +77,11 @@ pub struct Plan {
     joined: Vec<usize>,
     count: Count,
     zone: Option<TimeZone>,
+    windows: Vec<Window>,
+    /// When the windows move, its own or those of what comes along.
+    until: Option<Timestamp>,
+    /// The key of fields that show hashes; there is none where there are no such fields.
+    masks: Option<MaskKey>,
     explains: bool,
     role: Arc<str>,
     media_types: MediaTypes,
@@ -133,39 +141,45 @@ impl SortKey {
     }
 }
 
-/// What every part of a question is planned with.
-struct Scope<'a> {
-    catalog: &'a Catalog,
-    versions: &'a Versions,
-    principal: &'a Principal,
-    cursors: &'a CursorKey,
+/// What a question is planned with.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// What there is.
+    pub catalog: &'a Catalog,
+    /// Which version of each dataset is current.
+    pub versions: &'a Versions,
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// Opens cursors.
+    pub cursors: &'a CursorKey,
+    /// The key of masks that hash.
+    pub masks: &'a MaskKey,
+    /// The moment that windows are of.
+    pub moment: Instants,
 }
 
 /// Plans a question for a caller.
 ///
 /// # Errors
 /// Whatever makes the question unanswerable, in terms of what the caller may know.
-pub fn plan(
-    query: &Query,
-    catalog: &Catalog,
-    versions: &Versions,
-    principal: &Principal,
-    cursors: &CursorKey,
-) -> Result<Plan, Error> {
-    let view =
-        View::of(catalog, principal, &query.dataset).ok_or_else(|| Error::UnknownDataset(query.dataset.clone()))?;
-    build(&Scope { catalog, versions, principal, cursors }, &view, query, None)
+pub fn plan(query: &Query, scope: &Scope<'_>) -> Result<Plan, Error> {
+    let view = View::of(scope.catalog, scope.principal, &query.dataset);
+    let view = view.ok_or_else(|| Error::UnknownDataset(query.dataset.clone()))?;
+    build(scope, &view, query, None)
 }
 
 /// Plans a question, or the part of one that is about related rows.
 fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Parent<'_>>) -> Result<Plan, Error> {
     let dataset = view.arc();
     let single = query.key.is_some();
+    let policy = Policy::of(view, scope.principal, scope.moment);
+    policy.allows(query.revision, query.as_of.is_some())?;
 
     let (mut fields, having) = match &query.aggregate {
         None => (bind::select(view, query.select.as_deref())?, None),
         Some(_) if query.select.is_some() => return Err(Error::OfRows { parameter: "select" }),
         Some(_) if !query.expand.is_empty() => return Err(Error::OfRows { parameter: "expand" }),
+        Some(_) if !view.aggregates() => return Err(Error::NotAggregated),
         Some(aggregate) => {
             let fields = group::fields(view, aggregate)?;
             let having = bind::filter(Names::Fields(&fields), &aggregate.having)?;
@@ -229,7 +243,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
     let backward = query.page.backward;
     let order: Vec<SortKey> = if backward { order.into_iter().map(SortKey::turned).collect() } else { order };
 
-    let (revision, filter) = revision(&dataset, known, chosen, filter);
+    let (revision, filter) = revision(&dataset, &policy, known, chosen, filter);
     let latest = latest(&dataset, latest_by);
     let joined: Vec<usize> = (parent.iter().flat_map(|parent| &parent.on))
         .map(|index| bind::place_of(&mut fields, *index, &dataset.columns[*index]))
@@ -247,7 +261,17 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         let name = related::name(expansion, relation)?;
         related.push(Related { name, kind: relation.kind, on, plan });
     }
+    let hashes = fields[..shown].iter().any(|field| field.mask == Some(Mask::Hash));
+    let masks = hashes.then(|| scope.masks.clone());
+    let mut windows = policy.windows;
+    windows.extend(related.iter().flat_map(|related| related.plan.windows.iter().cloned()));
+    let until = related.iter().filter_map(|related| related.plan.until).chain(policy.until).min();
     canonical
+        .part("policy", |out| {
+            policy.rows.write(out);
+            out.extend(policy.revision.map(|direction| direction as u8));
+        })
+        .part("masks", |out| out.extend(masks.iter().flat_map(MaskKey::id)))
         .part("select", |out| fields[..shown].iter().for_each(|field| field.write(out)))
         .part("limit", |out| out.extend(limit.to_le_bytes()))
         .part("whole", |out| out.push(u8::from(whole)))
@@ -287,6 +311,9 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         joined,
         count,
         zone,
+        windows,
+        until,
+        masks,
         explains: view.is_of_the_house(),
         role: scope.principal.role().name.as_str().into(),
         media_types,
@@ -311,6 +338,7 @@ fn limit(view: &View, query: &Query) -> Result<u32, Error> {
 /// Where the identity has the primary key in it, no fact has two rows, and there is nothing to choose.
 fn revision(
     dataset: &Dataset,
+    policy: &Policy,
     known: Option<Predicate>,
     chosen: Option<Direction>,
     filter: Predicate,
@@ -319,13 +347,21 @@ fn revision(
         .point_in_time
         .as_ref()
         .filter(|point_in_time| dataset.primary_key.iter().any(|key| !point_in_time.identity.contains(key)));
-    let (Some(direction), Some(point_in_time)) = (chosen, point_in_time) else {
-        return (None, Predicate::All(known.into_iter().chain([filter]).collect()).canonical());
+    let rows = policy.rows.clone();
+    let (Some(direction), Some(point_in_time)) = (policy.revision.or(chosen), point_in_time) else {
+        return (None, Predicate::All([rows, filter].into_iter().chain(known).collect()).canonical());
     };
     let identity = point_in_time.identity.clone();
     let (mut among, filter): (Vec<_>, Vec<_>) =
         filter.conjuncts().into_iter().partition(|part| part.reads_only(&identity));
-    among.extend(known);
+    // Rows that do not exist for the caller are chosen by nobody. What was known at a moment is chosen among what was known
+    // then; a revision that the grant chooses is chosen before anything is asked.
+    among.push(rows);
+    let mut filter = filter;
+    match policy.revision {
+        Some(_) => filter.extend(known),
+        None => among.extend(known),
+    }
     let known_at = point_in_time.known_at;
     let mut newest = vec![known_at];
     newest.extend(dataset.primary_key.iter().copied().filter(|key| *key != known_at));
@@ -489,6 +525,24 @@ impl Plan {
     #[must_use]
     pub fn zone(&self) -> Option<&TimeZone> {
         self.zone.as_ref()
+    }
+
+    /// The ends of time behind which rows are kept from the caller.
+    #[must_use]
+    pub fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// When those windows move: from then on the same question has another plan.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// The key of fields that show hashes.
+    #[must_use]
+    pub fn mask_key(&self) -> Option<&MaskKey> {
+        self.masks.as_ref()
     }
 
     /// Whether the caller may read how the house answers: plans and SQL tell of what a client may not see.

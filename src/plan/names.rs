@@ -10,10 +10,17 @@ const LIKENESS_MIN: f64 = 0.6;
 
 /// The field of that name, or what may have been meant.
 pub(super) fn field(view: &View, place: Place, name: &str) -> Result<ColumnIndex, Error> {
-    view.column(name).ok_or_else(|| {
+    if let Some(index) = view.column(name) {
+        return match place {
+            Place::Select => Ok(index),
+            _ if view.answers_about(index) => Ok(index),
+            _ => Err(Error::Masked { place, field: name.to_owned() }),
+        };
+    }
+    Err({
         let fits = |column: &Column| match place {
             Place::Filter => !column.filter.is_empty(),
-            Place::Select | Place::Having | Place::Expand => true,
+            Place::Select | Place::Having | Place::Expand | Place::Search | Place::Resample => true,
             Place::Sort | Place::LatestBy | Place::GroupBy => column.sort,
             Place::Measures => !column.aggregate.is_empty(),
         };

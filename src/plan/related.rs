@@ -49,6 +49,9 @@ pub(super) fn name(expansion: &Expansion, relation: &Relationship) -> Result<Nam
 fn relation<'v>(view: &'v View, name: &str) -> Result<&'v Relationship, Error> {
     let visible = || view.relations();
     visible().find(|relation| relation.name.as_str() == name).ok_or_else(|| {
+        if let Some(field) = view.masked_on(name) {
+            return Error::Masked { place: Place::Expand, field };
+        }
         let allowed: Vec<String> = visible().map(|relation| relation.name.to_string()).collect();
         let nearest = nearest(name, allowed.iter().map(String::as_str));
         Error::UnknownField { place: Place::Expand, name: name.into(), nearest, allowed }

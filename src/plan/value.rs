@@ -3,6 +3,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::fmt::temporal::{Pieces, PiecesOffset};
 
@@ -25,6 +26,12 @@ pub enum Value {
     Date(i32),
     /// For `timestamp`: microseconds since 1970-01-01T00:00:00Z.
     Timestamp(i64),
+}
+
+/// Whether a text is a literal of the type.
+#[must_use]
+pub fn reads(data_type: Type, text: &str) -> bool {
+    Value::parse(data_type, text).is_some()
 }
 
 impl Value {
@@ -191,6 +198,17 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
 pub fn date(text: &str) -> Option<i32> {
     let date: Date = Some(text).filter(|text| text.len() == 10)?.parse().ok()?;
     (date.year() >= 1).then(|| days(date))
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z, of a year that every source knows.
+pub(super) fn epoch_micros(instant: Timestamp) -> i64 {
+    let first = i64::from(epoch_days(Date::MIN)) * MICROS_PER_DAY;
+    instant.as_microsecond().max(first)
+}
+
+/// Days since 1970-01-01, of a year that every source knows.
+pub(super) fn epoch_days(date: Date) -> i32 {
+    days(date.max(Date::constant(1, 1, 1)))
 }
 
 pub(super) fn days(date: Date) -> i32 {

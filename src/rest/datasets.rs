@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{private, versions};
-use crate::catalog::{Column, Dataset, Direction, Name};
+use crate::auth::Mask;
+use crate::catalog::{Column, Dataset, Direction, Name, Revision};
+use crate::config::duration::format_duration;
 use crate::encode::MediaType;
 use crate::http::{Caller, Context, Problem};
 use crate::plan::{self, LIMIT_DEFAULT, View};
@@ -31,7 +33,7 @@ pub(super) async fn describe(
     let versions = context.engine.pointer.load();
     let mut data = detail(&view, known);
     if let Some(version) = versions.of(view.dataset().name.as_str()) {
-        let told = versions::told(version);
+        let told = versions::told(version, view.has_all_rows());
         data["version"] = told["number"].clone();
         data["published_at"] = told["published_at"].clone();
         data["data_through"] = told["data_through"].clone();
@@ -118,7 +120,7 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
                 "volume": bars.volume.map(name),
             })
         }),
-        "columns": view.columns().map(column).collect::<Vec<_>>(),
+        "columns": view.columns().map(|shown| column(shown, view.mask_of(shown.name.as_str()))).collect::<Vec<_>>(),
         "relations": relations,
         "sla": sla,
         "lineage": lineage,
@@ -133,6 +135,10 @@ fn detail(view: &View, known: impl Fn(&str) -> bool) -> Value {
             "rows_per_request": view.rows_per_request(),
             "rows_by_default": LIMIT_DEFAULT.min(view.rows_per_request()),
             "export": view.exports(),
+            "aggregate": view.aggregates(),
+            "history": view.grant().history.map(|history| history.to_string()),
+            "delay": view.grant().delay.map(format_duration),
+            "revision": view.grant().revision.map(Revision::as_str),
         },
         "links": {
             "rows": format!("/v1/datasets/{}/rows", dataset.name),
@@ -157,7 +163,7 @@ fn default_order(dataset: &Dataset, visible: impl Fn(&Column) -> bool) -> Vec<St
         .collect()
 }
 
-fn column(column: &Column) -> Value {
+fn column(column: &Column, mask: Option<Mask>) -> Value {
     json!({
         "name": column.name.as_str(),
         "type": column.data_type.to_string(),
@@ -169,5 +175,6 @@ fn column(column: &Column) -> Value {
         "sort": column.sort,
         "searchable": column.searchable,
         "aggregate": column.aggregate.iter().map(|function| function.as_str()).collect::<Vec<_>>(),
+        "mask": mask.map(|mask| mask.to_string()),
     })
 }

@@ -1,6 +1,7 @@
 //! Publishes as they happen, as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -14,6 +15,7 @@ use super::{private, versions};
 use crate::http::extract::parameters;
 use crate::http::problem::{self, shown};
 use crate::http::{Caller, Context, Problem, announced};
+use crate::plan::View;
 use crate::store::VersionId;
 
 /// Where a client that was cut goes on (HTML, 9.2.4).
@@ -42,10 +44,13 @@ pub(super) async fn listen(
         });
         id.map(VersionId)
     });
+    let (catalog, caller) = (Arc::clone(&context.engine.catalog), principal.clone());
     let published = announced(&context, principal, names.as_deref(), since.transpose()?)?;
-    let events = published.map(|version| {
+    let events = published.map(move |version| {
         let mut told = json!({ "dataset": version.dataset.as_str() });
-        if let (Some(told), Some(version)) = (told.as_object_mut(), versions::told(&version).as_object()) {
+        let view = View::of(&catalog, &caller, version.dataset.as_str());
+        let version_told = versions::told(&version, view.is_some_and(|view| view.has_all_rows()));
+        if let (Some(told), Some(version)) = (told.as_object_mut(), version_told.as_object()) {
             told.extend(version.clone());
         }
         let event = Event::default().event("dataset_published").id(version.id.to_string());

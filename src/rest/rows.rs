@@ -27,7 +27,7 @@ use crate::http::problem;
 use crate::http::problem::shown;
 use crate::http::{Accesses, Caller, Context, Problem, Questions, Replay};
 use crate::plan;
-use crate::plan::Plan;
+use crate::plan::{End, Plan};
 use crate::query::Cursor;
 use crate::store::Versions;
 
@@ -40,6 +40,12 @@ const NEXT_CURSOR: HeaderName = HeaderName::from_static("martello-next-cursor");
 
 /// Whether the page before was of another version, as `page.version_changed` of JSON says.
 const VERSION_CHANGED: HeaderName = HeaderName::from_static("martello-version-changed");
+
+/// The ends of time behind which rows are kept from the caller, as `meta.limited_by` of JSON says.
+const LIMITED_BY: HeaderName = HeaderName::from_static("martello-limited-by");
+
+/// How access to the dataset was decided: audit and `martello access explain` know it.
+const DECISION: HeaderName = HeaderName::from_static("martello-decision");
 
 /// RFC 9530.
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -132,8 +138,10 @@ impl Asking {
         let words = self.uri.path_and_query().map_or("", PathAndQuery::as_str);
         let key = Questions::key(&self.principal, &[words.as_bytes()]);
         let questions = &self.context.questions;
-        let known =
-            questions.get::<Meaning>(key).filter(|meaning| Weak::ptr_eq(&meaning.versions, &Arc::downgrade(&versions)));
+        let known = questions.get::<Meaning>(key).filter(|meaning| {
+            Weak::ptr_eq(&meaning.versions, &Arc::downgrade(&versions))
+                && meaning.plan.until().is_none_or(|until| crate::clock::now() < until)
+        });
         let meaning = match known {
             Some(meaning) => meaning,
             None => {
@@ -192,15 +200,27 @@ impl Asking {
             headers.insert(VERSION_CHANGED, HeaderValue::from_static("?1"));
         }
         deprecate(plan.dataset(), headers);
+        limited(plan, headers);
+        self.decided(headers);
         let extensions = response.extensions_mut();
         extensions.insert(Accesses::of(plan, rows, representation.media_type, origin));
         if let Some(body) = again {
-            let until = plan.version().and_then(|version| versions::fresh_until(plan.dataset(), version));
+            let fresh = plan.version().and_then(|version| versions::fresh_until(plan.dataset(), version));
+            let moved = plan.until().and_then(|until| u64::try_from(until.as_millisecond()).ok());
+            let until = fresh.into_iter().chain(moved).min();
             let (versions, tally) = (Weak::clone(versions), engine.tally(plan));
             let writing = representation.into();
             extensions.insert(Replay { body, versions, until: until.unwrap_or(u64::MAX), tally, writing });
         }
         Ok((response, next))
+    }
+
+    /// Names the decision by which the caller sees what is answered.
+    fn decided(&self, headers: &mut HeaderMap) {
+        // Hexadecimal is a header's text.
+        if let Ok(decision) = HeaderValue::try_from(self.principal.decision(&self.dataset).to_string()) {
+            headers.insert(DECISION, decision);
+        }
     }
 
     /// Every row, with the digest of all of them in a trailer for a client that reads trailers. A failure behind the first
@@ -229,6 +249,8 @@ impl Asking {
         represent(&dataset, representation.media_type, None, headers);
         versions::tell(&dataset, version.as_deref(), headers);
         deprecate(&dataset, headers);
+        limited(plan, headers);
+        self.decided(headers);
         Ok(response)
     }
 }
@@ -280,6 +302,20 @@ fn deprecate(dataset: &Dataset, headers: &mut HeaderMap) {
     }
     if let Some(replacement) = &deprecation.replacement {
         add("link", format!("</v1/datasets/{replacement}>; rel=\"successor-version\""));
+    }
+}
+
+/// Says in the head what `meta.limited_by` says in a body of JSON, as a list of structured fields (RFC 9651).
+fn limited(plan: &Plan, headers: &mut HeaderMap) {
+    let windows = plan.windows().iter().map(|window| {
+        let end = if window.end == End::History { "from" } else { "to" };
+        let (name, dataset, column) = (window.end.as_str(), &window.dataset, &window.column);
+        format!("{name};dataset=\"{dataset}\";column=\"{column}\";{end}=\"{}\"", window.shown())
+    });
+    let windows: Vec<String> = windows.collect();
+    // Names and instants are plain ASCII.
+    if let Some(Ok(value)) = (!windows.is_empty()).then(|| HeaderValue::try_from(windows.join(", "))) {
+        headers.insert(LIMITED_BY, value);
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn list(
     let name = view.dataset().name.as_str();
     let current = versions.of(name).map(|version| version.id);
     let listed = versions.history(name).iter().map(|version| {
-        let mut listed = told(version);
+        let mut listed = told(version, view.has_all_rows());
         listed["current"] = json!(current == Some(version.id));
         listed["available"] = json!(version.is_kept());
         listed["rollback_of"] = json!(version.rollback_of);
@@ -46,14 +46,14 @@ pub(super) async fn list(
     Ok(private(Json(json!({ "data": data })).into_response()))
 }
 
-/// A version as every caller may know it.
-pub(super) fn told(version: &Version) -> Value {
+/// A version as every caller may know it. The number of its rows is for those for whom all of them exist.
+pub(super) fn told(version: &Version, has_all_rows: bool) -> Value {
     json!({
         "number": version.number,
         "id": version.id.to_string(),
         "published_at": version.published_at.to_string(),
         "data_through": version.data_through.map(|day| day.to_string()),
-        "rows": version.rows,
+        "rows": Some(version.rows).filter(|_| has_all_rows),
     })
 }
 

@@ -11,6 +11,7 @@ mod examine;
 mod gate;
 mod idle;
 mod load;
+mod mask;
 mod measure;
 mod postgres;
 mod render;
@@ -155,16 +156,18 @@ pub fn schema(plan: &Plan) -> SchemaRef {
 }
 
 /// The rows of a plan in its order, one more than its limit at most; of a plan for related rows, those of the parents.
+/// Values are as the plan shows them: nothing behind this room sees what a mask hides.
 ///
 /// # Errors
 /// When the source does not answer.
 pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> Result<BatchStream, Error> {
     let shape = source.shape(plan.dataset(), plan.relation()).await?;
     let reading = Reading::of(plan, parents);
-    Ok(match parents {
+    let batches = match parents {
         None if plan.whole() => source.run_whole(select::whole(plan, &shape), reading),
         _ => source.run(statement(plan, &shape, parents), reading),
-    })
+    };
+    Ok(mask::masked(batches, plan))
 }
 
 /// How many rows a plan has, whatever its page.

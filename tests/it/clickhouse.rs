@@ -219,14 +219,7 @@ async fn a_value_that_does_not_fit_is_told_with_its_row_and_never_rounded() {
         let query = martello::rest::question("/v1/datasets/odd/rows").expect("a question");
         let principal =
             martello::auth::Principal::acting_as(std::sync::Arc::clone(house.matrix.role("any").expect("a role")));
-        let plan = martello::plan::plan(
-            &query,
-            &house.catalog,
-            &martello::store::Versions::default(),
-            &principal,
-            &martello::query::CursorKey::random(),
-        )
-        .expect("a plan");
+        let plan = crate::support::planned(&house.catalog, &principal, &query).expect("a plan");
         let rows = martello::source::execute(source.as_ref(), &plan, None).await.expect("a stream");
         let rows: Result<Vec<_>, _> = futures_util::TryStreamExt::try_collect(rows).await;
         let error = rows.expect_err(database).to_string();

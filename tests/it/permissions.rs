@@ -14,8 +14,14 @@ fn the_matrix_is_as_it_was_reviewed() {
     let house = House::load(&config(Backend::Sqlite)).expect("a catalog");
     let mut text = String::new();
     for role in house.matrix.roles() {
-        let claims: Vec<String> = role.claims.iter().map(|(claim, value)| format!("{claim}={value}")).collect();
+        let who = &role.who;
+        let claims = who.claims.iter().map(|(claim, texts)| format!("{claim}={}", texts.join("|")));
+        let unless = who.unless.iter().map(|(claim, texts)| format!("not {claim}={}", texts.join("|")));
+        let anonymous = who.anonymous.then(|| "no token".to_owned());
+        let claims: Vec<String> = claims.chain(unless).chain(anonymous).collect();
         writeln!(text, "{} ({:?}, {})", role.name, role.tier, claims.join(" ")).expect("written");
+        let graphql = if role.graphql { "GraphQL" } else { "no GraphQL" };
+        writeln!(text, "  {graphql}; {}", serde_json::to_string(&role.limits).expect("JSON")).expect("written");
         for dataset in house.catalog.iter() {
             let Some(view) = View::of_role(&house.catalog, role, dataset.name.as_str()) else {
                 writeln!(text, "  {}: nothing", dataset.name).expect("written");
@@ -26,8 +32,17 @@ fn the_matrix_is_as_it_was_reviewed() {
             let hidden: Vec<&str> = hidden.collect();
             let but = if hidden.is_empty() { String::new() } else { format!(", hides {}", hidden.join(" ")) };
             let (rows, formats) = (view.rows_per_request(), view.media_types().formats());
-            writeln!(text, "  {}: {rows} rows of {}{but}; as {formats}", dataset.name, shown.join(" "))
-                .expect("written");
+            write!(text, "  {}: {rows} rows of {}{but}; as {formats}", dataset.name, shown.join(" ")).expect("written");
+            let grant = view.grant();
+            let masks = grant.masks().map(|(index, mask)| format!("{} {mask}", dataset.columns[index].name));
+            let rule = grant.rows.as_ref().map(|rule| format!("rows {:?}", rule.filter()));
+            let history = grant.history.map(|history| format!("history {history}"));
+            let delay = grant.delay.map(|delay| format!("delay {delay:?}"));
+            let revision = grant.revision.map(|revision| format!("revision {}", revision.as_str()));
+            let rights = [(grant.aggregates, "aggregates"), (grant.exports, "exports")];
+            let rights = rights.into_iter().filter(|(granted, _)| *granted).map(|(_, right)| right.to_owned());
+            let more = masks.chain(rule).chain(history).chain(delay).chain(revision).chain(rights);
+            writeln!(text, "{}", more.fold(String::new(), |all, one| format!("{all}; {one}"))).expect("written");
         }
     }
     let mut settings = insta::Settings::clone_current();

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use martello::app::House;
 use martello::auth::Principal;
-use martello::catalog::Catalog;
-use martello::plan::{self, Plan, Value};
-use martello::query::{Count, CursorKey, Query};
+use martello::plan::{Plan, Value};
+use martello::query::Count;
 use martello::rest::question;
 use martello::source::{Dialect, Parameter, Shape, Statement, counting, statement};
-use martello::store::Versions;
 use proptest::prelude::*;
 
-use crate::support::repository;
+use crate::support::{planned, repository};
 
 fn house() -> House {
     let config = martello::config::Config { catalog: repository().join("catalog"), ..Default::default() };
@@ -21,10 +19,6 @@ fn house() -> House {
 
 fn principal(house: &House, role: &str) -> Principal {
     Principal::acting_as(Arc::clone(house.matrix.role(role).expect("a role")))
-}
-
-fn planned(catalog: &Catalog, principal: &Principal, query: &Query) -> Result<Plan, plan::Error> {
-    plan::plan(query, catalog, &Versions::default(), principal, &CursorKey::new(&[7; 32]))
 }
 
 #[test]

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use martello::app::{self, House, Running};
-use martello::auth::{Claims, Minter};
+use martello::auth::{Claims, Instants, MaskKey, Minter, Principal};
+use martello::catalog::Catalog;
 use martello::config::{self, Config, Secret};
+use martello::plan::{self, Plan, Scope};
+use martello::query::{CursorKey, Query};
+use martello::store::Versions;
 use martello::telemetry;
 use serde_json::Value;
 
@@ -64,9 +68,18 @@ pub fn config(backend: Backend) -> Config {
     config.sources.insert("marts".into(), config::Source::at(backend.url()));
     config.auth.hs256 = Some(Secret::from(SECRET.to_owned()));
     config.paging.cursor_key = Some(Secret::from(SECRET.to_owned()));
+    config.access.mask_key = Some(Secret::from(SECRET.to_owned()));
     // Each question is asked of the source, and tables may be written in between: `caching` turns it on.
     config.cache.memory = 0;
     config
+}
+
+/// Plans a question as a server with the keys of the tests does, long after all that there is.
+pub fn planned(catalog: &Catalog, principal: &Principal, query: &Query) -> Result<Plan, plan::Error> {
+    let moment = Instants::of("2030-01-01T00:00:00Z".parse().expect("an instant"));
+    let (versions, cursors, masks) = (Versions::default(), CursorKey::new(&[7; 32]), MaskKey::new(&[7; 32]));
+    let (versions, cursors, masks) = (&versions, &cursors, &masks);
+    plan::plan(query, &Scope { catalog, versions, principal, cursors, masks, moment })
 }
 
 /// A running server.
@@ -108,6 +121,12 @@ impl Server {
     pub fn token_for(&self, role: &str, ttl: Duration) -> String {
         let role = self.house.matrix.role(role).expect("a role");
         self.minter.mint(role, "tester", ttl, &Claims::new()).expect("a token")
+    }
+
+    /// Likewise, with claims besides.
+    pub fn token_with(&self, role: &str, claims: &Claims) -> String {
+        let role = self.house.matrix.role(role).expect("a role");
+        self.minter.mint(role, "tester", Duration::from_secs(600), claims).expect("a token")
     }
 
     /// Asks as a role.

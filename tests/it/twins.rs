@@ -5,14 +5,13 @@ use std::sync::{Arc, LazyLock};
 
 use martello::app::House;
 use martello::auth::Principal;
-use martello::plan::{self, Fingerprint};
-use martello::query::{CursorKey, Query};
+use martello::plan::Fingerprint;
+use martello::query::Query;
 use martello::rest::{question, question_of_body};
-use martello::store::Versions;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::support::{escaped, repository};
+use crate::support::{planned, escaped, repository};
 
 /// A condition on bars, or several.
 #[derive(Clone, Debug)]
@@ -258,8 +257,7 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
 
 fn fingerprint(query: &Query) -> Fingerprint {
     let role = Arc::clone(HOUSE.matrix.role("internal_scientist").expect("a role"));
-    let plan =
-        plan::plan(query, &HOUSE.catalog, &Versions::default(), &Principal::acting_as(role), &CursorKey::new(&[7; 32]));
+    let plan = planned(&HOUSE.catalog, &Principal::acting_as(role), query);
     plan.unwrap_or_else(|error| panic!("{error:?}: {query:?}")).fingerprint()
 }
 

@@ -10,6 +10,7 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
+use martello::auth::Claims;
 use martello::catalog::{Dataset, Type};
 use martello::config::{self, Config, Secret};
 use martello::source::{Loader, Mode};
@@ -37,6 +38,12 @@ pub struct Houses {
 impl Houses {
     /// Fills a file and a database of its own, and starts the servers.
     pub async fn open() -> Self {
+        let access = std::fs::read_to_string(repository().join("tests/catalog/access.yaml")).expect("a matrix");
+        Self::open_with(&access).await
+    }
+
+    /// Likewise, with another matrix.
+    pub async fn open_with(access: &str) -> Self {
         let world = World::make();
         let folder = tempfile::tempdir().expect("a folder");
         // A process has one test, and a test one database.
@@ -60,8 +67,16 @@ impl Houses {
             }
         }
         connection.close().await.expect("a farewell");
+        let contracts = folder.path().join("datasets");
+        std::fs::create_dir(&contracts).expect("a folder");
+        for file in std::fs::read_dir(repository().join("tests/catalog/datasets")).expect("contracts") {
+            let file = file.expect("a contract");
+            std::fs::copy(file.path(), contracts.join(file.file_name())).expect("copied");
+        }
+        std::fs::write(folder.path().join("access.yaml"), access).expect("written");
         let config = |marts: &str, wide: &str| {
-            let mut config = Config { catalog: repository().join("tests/catalog"), ..Config::default() };
+            let mut config = Config { catalog: folder.path().to_owned(), ..Config::default() };
+            config.access.mask_key = Some(Secret::from(SECRET.to_owned()));
             config.http.listen = "127.0.0.1:0".parse().expect("an address");
             // A count has all the time that a machine with much to do may need.
             config.paging.count_budget = Duration::from_secs(30);
@@ -88,6 +103,30 @@ impl Houses {
         let [sqlite, postgres, clickhouse] = &self.servers;
         let (sqlite, postgres, clickhouse) =
             tokio::join!(ask(sqlite, target, body), ask(postgres, target, body), ask(clickhouse, target, body));
+        [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres), (Backend::ClickHouse, clickhouse)]
+    }
+
+    /// Asks all as a role of the matrix, with claims besides those that make it.
+    pub async fn ask_as(
+        &self,
+        role: &str,
+        claims: &Claims,
+        target: &str,
+        body: Option<&str>,
+    ) -> [(Backend, Answer); 3] {
+        let ask = async |server: &Server| {
+            let token = server.token_with(role, claims);
+            let method = if body.is_some() { reqwest::Method::POST } else { reqwest::Method::GET };
+            let request = server.request(method, target).bearer_auth(token);
+            server
+                .send(match body {
+                    None => request,
+                    Some(body) => request.header("content-type", "application/json").body(body.to_owned()),
+                })
+                .await
+        };
+        let [sqlite, postgres, clickhouse] = &self.servers;
+        let (sqlite, postgres, clickhouse) = tokio::join!(ask(sqlite), ask(postgres), ask(clickhouse));
         [(Backend::Sqlite, sqlite), (Backend::Postgres, postgres), (Backend::ClickHouse, clickhouse)]
     }
 

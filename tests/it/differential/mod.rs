@@ -5,6 +5,7 @@ mod dice;
 mod fixed;
 mod groups;
 pub mod houses;
+mod policy;
 mod question;
 mod reference;
 mod value;

@@ -64,11 +64,20 @@ impl Question {
             Theme::Revisions => dice.pick(&["edge_fact", "edge_fact", "edge_notice", "edge_notice", "edge_bar"]),
             Theme::Related => dice.pick(&["edge", "edge", "edge_kind", "edge_fact", "edge_notice"]),
         };
+        // Who may not see a dataset asks about another.
+        let name = if world.has(name) { name } else { "edge" };
         let mut maker = Maker { dice, world, dataset: Arc::clone(world.dataset(name)) };
         let query = maker.query(theme);
         let posted = query.key.is_none() && dice.chance(25);
         Self { query, numbers_as_text: dice.chance(10), posted }
     }
+}
+
+/// A rule about rows, at random: as a filter, of whatever columns.
+pub fn rule(dice: &mut Dice, world: &World, dataset: &Arc<Dataset>) -> Filter {
+    let mut maker = Maker { dice, world, dataset: Arc::clone(dataset) };
+    let names = maker.named();
+    maker.trees(&names)
 }
 
 /// A name that a filter may use, and where its literals come from.
@@ -356,7 +365,13 @@ impl Maker<'_> {
     }
 
     fn conditions(&mut self) -> Filter {
-        let names: Vec<Named> = (self.dataset.columns.iter().enumerate())
+        let names = self.named();
+        if self.dice.chance(30) { Filter::default() } else { self.trees(&names) }
+    }
+
+    /// The columns that a filter may name.
+    fn named(&self) -> Vec<Named> {
+        (self.dataset.columns.iter().enumerate())
             .filter(|(_, column)| !column.filter.is_empty())
             .map(|(index, column)| Named {
                 name: column.name.to_string(),
@@ -364,8 +379,7 @@ impl Maker<'_> {
                 operators: column.filter.clone(),
                 samples: self.world.values(self.dataset.name.as_str(), index).cloned().collect(),
             })
-            .collect();
-        if self.dice.chance(30) { Filter::default() } else { self.trees(&names) }
+            .collect()
     }
 
     fn trees(&mut self, names: &[Named]) -> Filter {

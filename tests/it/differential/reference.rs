@@ -94,6 +94,17 @@ fn revised<'w>(dataset: &Dataset, point_in_time: &PointInTime, query: &Query, ro
     newest(&point_in_time.identity, &known.collect::<Vec<_>>(), direction, rows)
 }
 
+/// One revision of each fact.
+pub fn one_of_each_fact(
+    dataset: &Dataset,
+    point_in_time: &PointInTime,
+    direction: Direction,
+    rows: &[Row],
+) -> Vec<Row> {
+    let known: Vec<usize> = [point_in_time.known_at].into_iter().chain(dataset.primary_key.iter().copied()).collect();
+    newest(&point_in_time.identity, &known, direction, rows.iter().collect()).into_iter().cloned().collect()
+}
+
 /// What makes a row newer than another: time, when it became known, the key.
 fn newness(dataset: &Dataset) -> Vec<usize> {
     let known = dataset.point_in_time.iter().map(|point_in_time| point_in_time.known_at);

@@ -121,6 +121,15 @@ impl World {
         Self { catalog, rows: rows.map(|(name, rows)| (name.to_owned(), rows)).into() }
     }
 
+    /// Other rows of another catalog.
+    pub fn of(catalog: Catalog, rows: BTreeMap<String, Vec<Row>>) -> Self {
+        Self { catalog, rows }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.rows.contains_key(name)
+    }
+
     pub fn dataset(&self, name: &str) -> &Arc<Dataset> {
         self.catalog.get(name).expect("a dataset")
     }
