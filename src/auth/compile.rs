@@ -171,16 +171,23 @@ impl Compiler<'_> {
             return None;
         }
         let mut shown = vec![false; self.dataset.columns.len()];
+        let mut lines: Vec<Option<u64>> = vec![None; shown.len()];
         for columns in &form.columns {
             let granted = self.marked(columns, checked)?;
-            shown.iter_mut().zip(granted).for_each(|(shown, granted)| *shown |= granted);
+            for (column, _) in granted.iter().enumerate().filter(|(_, granted)| **granted) {
+                shown[column] = true;
+                lines[column].get_or_insert(columns.referenced.line());
+            }
         }
         for columns in denied {
             let denied = self.marked(columns, checked)?;
             if denied.iter().all(|denied| *denied) {
                 return None;
             }
-            shown.iter_mut().zip(denied).for_each(|(shown, denied)| *shown &= !denied);
+            for (column, _) in denied.iter().enumerate().filter(|(_, denied)| **denied) {
+                shown[column] = false;
+                lines[column] = Some(columns.referenced.line());
+            }
         }
         let point_in_time = self.dataset.point_in_time.as_ref().map(|revision| revision.known_at);
         let carried: Vec<usize> =
@@ -193,11 +200,13 @@ impl Compiler<'_> {
         let mut columns: Box<[Right]> =
             shown.into_iter().map(|shown| if shown { Right::Shown } else { Right::Hidden }).collect();
         for (name, mask) in &form.masks {
+            let at = mask.referenced.line();
             if let Some((column, mask)) = self.mask(name, mask, &carried, &columns, checked) {
                 columns[column] = Right::Masked(mask);
+                lines[column] = Some(at);
             }
         }
-        let mut grant = Grant::of(columns);
+        let mut grant = Grant::of(columns).said_at(lines.into());
         self.windows(form, &mut grant, checked);
         if let Some(rows) = &form.form.rows {
             match row_form::rule(&rows.value, self.dataset, self.reads) {

@@ -4,6 +4,7 @@
 
 mod access;
 mod compile;
+mod expect;
 mod form;
 mod inherit;
 mod jwks;
@@ -16,9 +17,11 @@ mod reload;
 mod role;
 mod row_form;
 mod rule;
+mod sheet;
 mod window;
 
 pub use access::Access;
+pub use expect::{EXPECTATIONS_FILE, Verdict, verdicts};
 pub use jwks::{JwksError, Rotation};
 pub use keys::{Keys, Rules};
 pub use mask::{Mask, MaskKey};
@@ -28,6 +31,7 @@ pub use principal::{Claims, Decision, Principal, TOKEN_BYTES_MAX};
 pub use reload::{ReloadError, Reloaded, Reloader};
 pub use role::{Claimed, Grant, Limits, Right, Role, Tier};
 pub use rule::RowRule;
+pub use sheet::{Change, Effect, GrantSheet, RoleSheet, Sheet, changes, shown};
 pub use window::{History, Instants, WINDOW_STEP};
 
 /// Why a caller is not let in.

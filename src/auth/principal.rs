@@ -86,6 +86,13 @@ impl Principal {
         Self::new("operator".into(), role, claims, u64::MAX, [0; 16])
     }
 
+    /// Whoever has a role of that matrix by such claims: decided upon as callers are.
+    #[must_use]
+    pub fn supposed(role: &Arc<Role>, claims: Claims, matrix: &Matrix) -> Self {
+        let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self::new(subject, Arc::clone(role), claims, u64::MAX, matrix.id())
+    }
+
     fn new(subject: String, role: Arc<Role>, mut claims: Claims, ends_at: u64, matrix: [u8; 16]) -> Self {
         claims.retain(|name, _| role.claims_read.contains(name));
         // Claims come in any order; the names that are read, in one.

@@ -53,6 +53,17 @@ impl Claimed {
     }
 }
 
+impl std::fmt::Display for Claimed {
+    /// Who that is, in words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let claims = self.claims.iter().map(|(claim, texts)| format!("{claim} = {}", texts.join(" or ")));
+        let unless = self.unless.iter().map(|(claim, texts)| format!("not {claim} = {}", texts.join(" or ")));
+        let anonymous = self.anonymous.then(|| "no credential".to_owned());
+        let all: Vec<String> = claims.chain(unless).chain(anonymous).collect();
+        f.write_str(&all.join(" and "))
+    }
+}
+
 /// Whether a claim says a text: as it is, or in a list of them. `scope` is a list in one text (RFC 8693, 4.2).
 fn says(name: &str, claimed: &Value, text: &str) -> bool {
     match claimed {
@@ -105,6 +116,8 @@ pub enum Right {
 pub struct Grant {
     /// For each column of the contract, what may be done with it.
     columns: Box<[Right]>,
+    /// For each of them, the line of the matrix that says so; none where nothing does.
+    lines: Box<[Option<u64>]>,
     /// What rows must meet to exist.
     pub rows: Option<RowRule>,
     /// How far back the contract's `time` may lie.
@@ -128,6 +141,7 @@ impl Grant {
     #[must_use]
     pub fn of(columns: Box<[Right]>) -> Self {
         Self {
+            lines: vec![None; columns.len()].into(),
             columns,
             rows: None,
             history: None,
@@ -149,6 +163,17 @@ impl Grant {
     /// What may be done with each column, in the contract's order.
     pub(super) fn rights(&self) -> impl Iterator<Item = Right> {
         self.columns.iter().copied()
+    }
+
+    /// The same grant, with the line of the matrix that says what may be done with each column.
+    pub(super) fn said_at(self, lines: Box<[Option<u64>]>) -> Self {
+        Self { lines, ..self }
+    }
+
+    /// The line of the matrix that says what may be done with the column; none where nothing does, so that it is hidden.
+    #[must_use]
+    pub fn line(&self, column: ColumnIndex) -> Option<u64> {
+        self.lines.get(column).copied().flatten()
     }
 
     /// The masked columns, with their masks.
@@ -174,6 +199,7 @@ impl Grant {
         };
         Self {
             columns: self.columns.iter().zip(&other.columns).map(|(one, other)| either(one, other)).collect(),
+            lines: vec![None; self.columns.len()].into(),
             // For documents of a tier, which tell what there is, not whose it is.
             rows: None,
             history: None,

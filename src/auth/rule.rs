@@ -64,6 +64,34 @@ impl RowRule {
     }
 }
 
+impl std::fmt::Display for RowRule {
+    /// As a person reads it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&words(&self.0, false))
+    }
+}
+
+fn words(filter: &Filter, inside: bool) -> String {
+    let joined = |parts: &[Filter], by: &str| {
+        let all: Vec<String> = parts.iter().map(|part| words(part, true)).collect();
+        let all = all.join(by);
+        if inside && parts.len() > 1 { format!("({all})") } else { all }
+    };
+    match filter {
+        Filter::All(parts) => joined(parts, " and "),
+        Filter::Any(parts) => joined(parts, " or "),
+        Filter::Not(part) => format!("not {}", words(part, true)),
+        Filter::Compare(Comparison { field, operator, operand }) => {
+            let operand = match operand {
+                Operand::One(text) => text.clone(),
+                Operand::Many(texts) => format!("[{}]", texts.join(", ")),
+                Operand::Claim(claim) => format!("$claims.{claim}"),
+            };
+            format!("{field} {} {operand}", operator.as_str())
+        }
+    }
+}
+
 /// A claim as an operand: one value is a list of one where a list is wanted; a list where one value is wanted is none.
 fn operand(claim: &Value, list: bool) -> Option<Operand> {
     let text = |value: &Value| match value {

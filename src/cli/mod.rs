@@ -1,6 +1,7 @@
 //! The command line: each command reads its configuration, calls one room, and says what it did.
 #![expect(clippy::print_stderr, reason = "what a command has to complain of goes to its caller's terminal")]
 
+mod access;
 mod catalog;
 mod demo;
 mod load;
@@ -41,6 +42,9 @@ enum Command {
     /// Checks and shows contracts.
     #[command(subcommand)]
     Catalog(catalog::Command),
+    /// Shows, explains, compares and tests who sees what.
+    #[command(subcommand)]
+    Access(access::Command),
     /// Mints and inspects tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -100,6 +104,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::serve(config()?).await?,
         Command::Demo(demo) => demo::demo(demo).await?,
         Command::Catalog(command) => return catalog::run(&command, &config()?).await,
+        Command::Access(command) => return access::run(&command, &config()?),
         Command::Token(command) => token::run(&command, config)?,
         Command::Openapi(spec) => return spec::run(&spec, &config()?),
         Command::Load(load) => load::load(&load, &config()?).await?,

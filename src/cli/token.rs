@@ -70,7 +70,7 @@ pub(super) fn minter(config: &Config) -> anyhow::Result<Minter> {
     Ok(Minter::new(secret.expose().as_bytes(), &config.auth.issuer, &config.auth.audience))
 }
 
-fn claim(text: &str) -> Result<(String, Value), String> {
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
     Ok((name.to_owned(), value))

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use futures_util::{StreamExt as _, stream};
 use jiff::ToSpan as _;
-use jiff::tz::TimeZone;
 use martello::auth::{Claims, Mask};
 use martello::catalog::{self, Bucket, Catalog, Dataset, Type};
 use martello::query::{Comparison, Direction, Expansion, Filter, Limit, Operand, Query, Revision};
@@ -425,7 +424,7 @@ fn rounded(value: i128, digits: i32, least: i128, greatest: i128) -> i128 {
 }
 
 fn first_day(bucket: Bucket, day: i32) -> i32 {
-    let mut at = date(day).to_zoned(TimeZone::UTC).expect("a day").date();
+    let mut at = date(day);
     let begins = |date: jiff::civil::Date| match bucket {
         Bucket::Day => true,
         Bucket::Week => date.weekday() == jiff::civil::Weekday::Monday,

@@ -187,6 +187,9 @@ impl Maker<'_> {
 
     /// One row by its key: nothing else chooses or orders then.
     fn one(&mut self, query: &mut Query) {
+        if self.world.rows(&query.dataset).is_empty() {
+            return;
+        }
         let row = self.dice.pick(self.world.rows(&query.dataset));
         let dataset = Arc::clone(&self.dataset);
         let values = dataset.primary_key.iter().filter_map(|index| Some((row[*index].as_ref()?, *index)));
@@ -339,6 +342,8 @@ impl Maker<'_> {
                 other => panic!("{other:?} is no time"),
             })
             .collect();
+        // Nothing is known of a world without rows.
+        let known = if known.is_empty() { vec![0] } else { known };
         let micros = self.dice.pick(&known) + self.dice.pick(&[0, 0, -1, 1, MICROS_PER_DAY, 1000 * MICROS_PER_DAY]);
         if self.dice.chance(50) { date_of(micros) } else { self.spell(&Value::Instant(micros), Type::Timestamp) }
     }
@@ -353,6 +358,9 @@ impl Maker<'_> {
                 _ => None,
             })
             .collect();
+        if texts.is_empty() {
+            return None;
+        }
         let mut words = reference::words(&self.dice.pick(&texts));
         if self.dice.chance(20) {
             words.extend(reference::words(&self.dice.pick(&texts)));
