@@ -3,23 +3,28 @@
 //! This room knows claims and roles; what a grant does to a question is the plan's business.
 
 mod access;
+mod api_key;
 mod jwks;
 mod keys;
 mod mask;
 mod matrix;
+mod members;
 mod mint;
 mod principal;
+mod revoked;
 mod role;
 mod rule;
 mod window;
 
 pub use access::Access;
+pub use api_key::{Drawn, OWN_CLAIMS, Roll, draw};
 pub use jwks::{JwksError, Rotation};
-pub use keys::{Keys, Rules};
+pub use keys::{Believed, Keys, Rules};
 pub use mask::{Mask, MaskKey};
 pub use matrix::Matrix;
 pub use mint::{Minter, inspect};
 pub use principal::{Claims, Decision, Principal, TOKEN_BYTES_MAX};
+pub use revoked::{REVOKED_MAX, Revocation, RevocationError, Revocations, revoke, revoked};
 pub use role::{Grant, Limits, Right, Role, Tier};
 pub use rule::RowRule;
 pub use window::{History, Instants, WINDOW_STEP};
@@ -49,7 +54,7 @@ pub enum Error {
     },
 }
 
-/// Why a token is not believed. Logged by name and told to the client in general terms.
+/// Why a token or an API key is not believed. Logged by name and told to the client in general terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// It is longer than any honest token.
@@ -64,7 +69,7 @@ pub enum Reason {
     /// Its `typ` is not one that is configured.
     #[error("the token is of another type")]
     Type,
-    /// Its `kid` is not one of our keys.
+    /// Its `kid` is not one of our keys, or an API key is not one that may be used.
     #[error("the token names an unknown key")]
     UnknownKey,
     /// Its algorithm is not one that the key may use.
@@ -88,4 +93,7 @@ pub enum Reason {
     /// It is not valid yet.
     #[error("the token is not valid yet")]
     Immature,
+    /// It, or all of its subject, was revoked.
+    #[error("the token was revoked")]
+    Revoked,
 }

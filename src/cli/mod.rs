@@ -3,6 +3,7 @@
 
 mod catalog;
 mod demo;
+mod key;
 mod load;
 mod publish;
 mod serve;
@@ -41,9 +42,12 @@ enum Command {
     /// Checks and shows contracts.
     #[command(subcommand)]
     Catalog(catalog::Command),
-    /// Mints and inspects tokens.
+    /// Mints, inspects and revokes tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Makes, lists and revokes API keys.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Writes the OpenAPI document of a tier or a role.
     Openapi(spec::Arguments),
     /// Fills the relation of a dataset from a Parquet file.
@@ -100,7 +104,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::serve(config()?).await?,
         Command::Demo(demo) => demo::demo(demo).await?,
         Command::Catalog(command) => return catalog::run(&command, &config()?).await,
-        Command::Token(command) => token::run(&command, config)?,
+        Command::Token(command) => token::run(&command, config).await?,
+        Command::Key(command) => key::run(command, &config()?).await?,
         Command::Openapi(spec) => return spec::run(&spec, &config()?),
         Command::Load(load) => load::load(&load, &config()?).await?,
         Command::Publish(publish) => publish::publish(publish, &config()?).await?,

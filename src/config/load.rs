@@ -130,12 +130,15 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("redis.timeout", "expected more than 0: it is what ends a wait");
         }
     }
-    let Auth { issuer, audience, token_types, leeway, jwks, .. } = &config.auth;
+    let Auth { issuer, audience, token_types, leeway, jwks, revocation_poll, .. } = &config.auth;
     if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
         return refuse("auth", "expected issuer, audience and token_types that are not empty");
     }
     if leeway.as_secs() > LEEWAY_SECONDS_MAX {
         return refuse("auth.leeway", "expected at most 60s");
+    }
+    if revocation_poll.is_zero() {
+        return refuse("auth.revocation_poll", "expected more than 0");
     }
     if let Some(jwks) = jwks {
         if jwks.file.is_some() == jwks.url.is_some() {
