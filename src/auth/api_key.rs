@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::keys::{Believed, Keys};
 use super::{Claims, Reason};
 use crate::config::Secret;
-use crate::store::{self, ApiKey, Epoch, Pointer, Store};
+use crate::store::{ApiKey, Epoch, Pointer, Store};
 use crate::telemetry;
 
 /// What every key begins with. No JWT does: its first bytes would be no JSON.
@@ -189,9 +189,8 @@ impl Roll {
             Err(error) => {
                 metrics::counter!("martello_api_keys_errors_total").increment(1);
                 if !std::mem::replace(&mut self.down, true) {
-                    let without = matches!(error, store::Error::NoTables);
                     let error = telemetry::chain(&error);
-                    tracing::warn!(error, without, "API keys cannot be read: those that were known stay");
+                    tracing::warn!(error, "API keys cannot be read: those that were known stay");
                 }
             }
         }

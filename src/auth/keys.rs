@@ -301,3 +301,60 @@ impl std::fmt::Debug for Keys {
         write!(f, "Keys({} own, {} rotated)", self.own.len(), self.rotated.load().keys.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn keys() -> Keys {
+        let (issuer, audience) = ("martello".to_owned(), "martello".to_owned());
+        Keys::new(Rules { issuer, audience, token_types: Vec::new(), leeway: Duration::ZERO })
+    }
+
+    #[test]
+    fn a_key_id_that_the_provider_does_not_have_asks_no_more() {
+        let keys = keys();
+        let rings = |id| {
+            keys.want(Some(id));
+            keys.wanted.notified().now_or_never().is_some()
+        };
+        // Nobody has answered yet: a request that failed is no answer.
+        assert!(rings("a") && rings("a"));
+        let failed = keys.ask();
+        assert!(rings("a"));
+        let asked = keys.ask();
+        assert!(asked > failed && rings("b"));
+        keys.rotate(asked, Vec::new(), [1; 16]);
+        assert!(!rings("a") && !rings("a"));
+        // What was missed after the request had gone out may be in the next answer.
+        assert!(rings("b") && rings("c"));
+        keys.rotate(keys.ask(), Vec::new(), [1; 16]);
+        assert!(!rings("b") && !rings("c") && rings("d"));
+    }
+
+    #[test]
+    fn a_key_id_may_ask_again_after_a_while() {
+        let keys = keys().remembering_unknown_ids(Duration::ZERO);
+        for _ in 0..3 {
+            keys.want(Some("a"));
+            assert!(keys.wanted.notified().now_or_never().is_some());
+            keys.rotate(keys.ask(), Vec::new(), [1; 16]);
+        }
+    }
+
+    #[test]
+    fn only_what_changes_makes_everybody_be_looked_at_anew() {
+        let keys = keys();
+        let mut before = keys.generation();
+        let mut changes = |keys: &Keys| std::mem::replace(&mut before, keys.generation()) != keys.generation();
+        for (id, expected) in [([1; 16], true), ([1; 16], false), ([2; 16], true)] {
+            keys.rotate(keys.ask(), Vec::new(), id);
+            assert_eq!(changes(&keys), expected);
+        }
+        keys.admit(ApiKeys::default());
+        keys.deny(Revoked::default());
+        assert!(!changes(&keys));
+    }
+}
