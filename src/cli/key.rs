@@ -20,11 +20,9 @@ use crate::store::{ApiKey, KEYS_MAX};
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Makes a key and prints it: it is shown this once.
-    ///
-    /// martello key create --role client_basic --name "Acme's dashboard" --expires 365d
-    ///
-    /// martello key create --claims tier=client,plan=basic --name batch --subject acme
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Examples:\n  \
+        martello key create --role client_basic --name \"Acme's dashboard\" --expires 365d\n  \
+        martello key create --claims tier=client,plan=basic --name batch --subject acme")]
     Create {
         /// A role of the access matrix, whose claims the key has.
         #[arg(long, required_unless_present = "claims")]

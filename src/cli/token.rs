@@ -40,11 +40,9 @@ pub(super) enum Command {
         token: Option<String>,
     },
     /// Refuses a token, or all that a subject was given so far, at every instance; the list is in Redis.
-    ///
-    /// martello token revoke --jti 5f0c7d --until 2026-12-01T00:00:00Z
-    ///
-    /// martello token revoke --subject ann --until 12h
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "Examples:\n  \
+        martello token revoke --jti 5f0c7d --until 2026-12-01T00:00:00Z\n  \
+        martello token revoke --subject ann --until 12h")]
     Revoke {
         /// The token with this id.
         #[arg(long, value_name = "JTI", required_unless_present = "subject", conflicts_with = "subject")]

@@ -36,10 +36,11 @@ impl List {
 
     /// A command of an operator, who reaches Redis whoever else does.
     fn martello(&self, arguments: &[&str]) -> Ran {
-        let mut command = martello(&[&["token"], arguments].concat());
-        command.env("MARTELLO__REDIS__URL", variable("MARTELLO_TEST_REDIS"));
-        command.env("MARTELLO__REDIS__PREFIX", &self.0);
-        run(command)
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let text = format!("redis: {{url: '{}', prefix: '{}'}}\n", variable("MARTELLO_TEST_REDIS"), self.0);
+        std::fs::write(file.path(), text).expect("written");
+        let path = file.path().display().to_string();
+        run(martello(&[&["--config", &path, "token"], arguments].concat()))
     }
 
     /// Takes the list away, as a Redis does that comes back empty.
