@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_fault_names_its_key_and_place() {
         type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             ("http:\n  lisen: x\n", &[], "lisen"),
             ("http:\n  head_timeout: soon\n", &[], "soon"),
             ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),
@@ -214,6 +214,7 @@ mod tests {
             ("auth: {hs256: short}", &[], "auth.hs256"),
             ("sources: {marts: {url: 'mysql://x'}}", &[], "sources.marts.url"),
             ("control: {url: 'clickhouse://x'}", &[], "control.url"),
+            ("auth: {revocation_poll: 0s}", &[], "auth.revocation_poll"),
             ("auth: {jwks: {url: 'http://127.0.0.1:x@keys.example/'}}", &[], "auth.jwks.url"),
         ];
         for (text, variables, named) in cases {
