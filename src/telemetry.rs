@@ -63,6 +63,20 @@ pub fn collect() -> Result<PrometheusHandle, Error> {
         "martello_jwks_errors_total",
         "Key sets that could not be read; the last good one stays."
     );
+    metrics::describe_counter!(
+        "martello_revocation_errors_total",
+        "Looks for revoked tokens that failed; the last list stays."
+    );
+    metrics::describe_gauge!(
+        "martello_revocation_age_seconds",
+        "How long ago the list of revoked tokens was last heard."
+    );
+    metrics::describe_gauge!("martello_revoked", "Entries of the list of revoked tokens.");
+    metrics::describe_counter!(
+        "martello_api_keys_errors_total",
+        "Looks for API keys that failed; those that were known stay."
+    );
+    metrics::describe_gauge!("martello_api_keys", "API keys that may be used.");
     metrics::describe_counter!("martello_source_errors_total", "Statements that failed, by source and kind.");
     metrics::describe_histogram!("martello_source_seconds", "Time of a statement to its last row, by source.");
     metrics::describe_counter!("martello_store_errors_total", "Looks into the control store that failed.");

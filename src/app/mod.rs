@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::auth::{self, Access, Keys, MaskKey, Matrix, ReloadError, Reloader, Rotation, Rules};
+use crate::auth::{self, Access, Keys, MaskKey, Matrix, ReloadError, Reloader, Revocations, Roll, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
@@ -146,6 +146,19 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         None => None,
         Some(redis) => Some(Arc::new(Redis::open(redis).map_err(Error::Redis)?)),
     };
+    let store = match &config.control {
+        None => None,
+        Some(control) => Some(Arc::new(Store::open(control.url.expose()).map_err(Error::Store)?)),
+    };
+    let mut revocations =
+        redis.clone().map(|redis| Revocations::new(redis, Arc::clone(&keys), config.auth.revocation_poll));
+    if let Some(revocations) = &mut revocations {
+        revocations.turn().await;
+    }
+    let mut roll = store.clone().map(|store| Roll::new(store, pointer.clone(), Arc::clone(&keys)));
+    if let Some(roll) = &mut roll {
+        roll.turn().await;
+    }
     let hints = redis.clone().map(|redis| hinted(redis, pointer.clone()));
     let caches = Caches::new(&config, redis.clone(), &catalog);
     let mask_key = config.access.mask_key.as_ref().map(|secret| MaskKey::new(secret.expose().as_bytes()));
@@ -178,15 +191,10 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let (public_address, admin_address) = (public.address, admin.address);
 
     let draining = Arc::new(AtomicBool::new(false));
-    let publishing = match &config.control {
-        None => None,
-        Some(control) => {
-            let store = Arc::new(Store::open(control.url.expose()).map_err(Error::Store)?);
-            Some(ops::Publishing { context: context.clone(), store, redis: redis.clone() })
-        }
-    };
     let policy = ops::Policy { context: context.clone(), reloader: Arc::clone(&reloader) };
-    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing, policy });
+    let publishing = store.map(|store| ops::Publishing { context: context.clone(), store, redis: redis.clone() });
+    let admin_routes =
+        ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing, policy });
     let tasks = vec![
         tokio::spawn(public.serve(
             Front::new(context.clone(), router::public(&context)),
@@ -199,6 +207,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
         .chain(hints.map(tokio::spawn))
         .chain([tokio::spawn(Arc::clone(&reloader).watch(config.access.watch))])
+        .chain(revocations.map(|revocations| tokio::spawn(revocations.run())))
+        .chain(roll.map(|roll| tokio::spawn(roll.run())))
         .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
@@ -278,6 +288,9 @@ async fn keys(config: &config::Auth) -> Result<(Arc<Keys>, Option<Rotation>), Er
     let mut keys = Keys::new(rules);
     if let Some(secret) = &config.hs256 {
         keys = keys.with_hs256(secret.expose().as_bytes());
+    }
+    if let Some(jwks) = &config.jwks {
+        keys = keys.remembering_unknown_ids(jwks.unknown_for);
     }
     let keys = Arc::new(keys);
     let Some(jwks) = &config.jwks else { return Ok((keys, None)) };

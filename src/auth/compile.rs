@@ -114,10 +114,7 @@ fn role(whole: &Whole, catalog: &Catalog, reads: fn(Type, &str) -> bool, checked
 }
 
 /// Claims and the texts of each, any of which will do.
-fn claimed(
-    form: &Spanned<BTreeMap<String, ClaimForm>>,
-    checked: &mut Checked<'_>,
-) -> BTreeMap<String, Vec<String>> {
+fn claimed(form: &Spanned<BTreeMap<String, ClaimForm>>, checked: &mut Checked<'_>) -> BTreeMap<String, Vec<String>> {
     let claims: BTreeMap<String, Vec<String>> =
         form.value.iter().map(|(claim, form)| (claim.clone(), form.texts())).collect();
     if let Some((claim, _)) = claims.iter().find(|(_, texts)| texts.is_empty()) {
@@ -160,12 +157,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn grant(
-        &self,
-        form: &WholeGrant,
-        denied: &[&Spanned<ColumnsForm>],
-        checked: &mut Checked<'_>,
-    ) -> Option<Grant> {
+    fn grant(&self, form: &WholeGrant, denied: &[&Spanned<ColumnsForm>], checked: &mut Checked<'_>) -> Option<Grant> {
         if form.columns.is_empty() {
             checked.at(form.at, "expected columns: all, a list, or {all_but: […]}");
             return None;

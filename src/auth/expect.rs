@@ -71,12 +71,7 @@ pub fn verdicts(path: &Path, text: &str, matrix: &Matrix, catalog: &Catalog) -> 
     if checked.faults.is_empty() { Ok(verdicts) } else { Err(catalog::Error::Faults(checked.faults)) }
 }
 
-fn verdict(
-    test: &ExpectationForm,
-    matrix: &Matrix,
-    catalog: &Catalog,
-    checked: &mut Checked<'_>,
-) -> Option<Verdict> {
+fn verdict(test: &ExpectationForm, matrix: &Matrix, catalog: &Catalog, checked: &mut Checked<'_>) -> Option<Verdict> {
     let at = test.name.referenced;
     let mut faults = Vec::new();
     let role = match (&test.role, &test.claims) {

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Keys;
 use super::keys::Key;
+use super::matrix::hash;
 
 /// A key set of this size holds thousands of keys; more is no key set.
 const JWKS_BYTES_MAX: usize = 1 << 20;
@@ -102,13 +103,14 @@ impl Rotation {
     /// # Errors
     /// Why the old set stays.
     pub async fn turn(&self) -> Result<(), JwksError> {
+        let asked = self.keys.ask();
         let bytes = match &self.place {
             Place::File(path) => {
                 tokio::fs::read(path).await.map_err(|source| JwksError::File { path: path.clone(), source })?
             }
             Place::Url(url, client) => fetch(url, client).await?,
         };
-        self.keys.rotate(usable(&bytes, &self.algorithms)?);
+        self.keys.rotate(asked, usable(&bytes, &self.algorithms)?, hash([&bytes[..]]));
         Ok(())
     }
 

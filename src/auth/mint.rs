@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Claims, Reason, Role};
 
@@ -38,11 +38,7 @@ impl Minter {
         more: &Claims,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = crate::clock::unix_seconds();
-        let mut claims = Claims::new();
-        // Any of a claim's texts will do.
-        for (name, texts) in &role.who.claims {
-            claims.extend(texts.first().map(|text| (name.clone(), Value::from(text.as_str()))));
-        }
+        let mut claims = role.who.example();
         for (name, value) in [
             ("iss", json!(self.issuer)),
             ("aud", json!(self.audience)),

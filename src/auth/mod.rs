@@ -3,6 +3,7 @@
 //! This room knows claims and roles; what a grant does to a question is the plan's business.
 
 mod access;
+mod api_key;
 mod compile;
 mod expect;
 mod form;
@@ -11,9 +12,11 @@ mod jwks;
 mod keys;
 mod mask;
 mod matrix;
+mod members;
 mod mint;
 mod principal;
 mod reload;
+mod revoked;
 mod role;
 mod row_form;
 mod rule;
@@ -21,14 +24,16 @@ mod sheet;
 mod window;
 
 pub use access::Access;
+pub use api_key::{Drawn, OWN_CLAIMS, Roll, draw};
 pub use expect::{EXPECTATIONS_FILE, Verdict, verdicts};
 pub use jwks::{JwksError, Rotation};
-pub use keys::{Keys, Rules};
+pub use keys::{Believed, Keys, Rules};
 pub use mask::{Mask, MaskKey};
 pub use matrix::{MATRIX_FILE, Matrix};
 pub use mint::{Minter, inspect};
 pub use principal::{Claims, Decision, Principal, TOKEN_BYTES_MAX};
 pub use reload::{ReloadError, Reloaded, Reloader};
+pub use revoked::{REVOKED_MAX, Revocation, RevocationError, Revocations, revoke, revoked};
 pub use role::{Claimed, Grant, Limits, Right, Role, Tier};
 pub use rule::RowRule;
 pub use sheet::{Change, Effect, GrantSheet, RoleSheet, Sheet, changes, shown};
@@ -59,7 +64,7 @@ pub enum Error {
     },
 }
 
-/// Why a token is not believed. Logged by name and told to the client in general terms.
+/// Why a token or an API key is not believed. Logged by name and told to the client in general terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// It is longer than any honest token.
@@ -74,7 +79,7 @@ pub enum Reason {
     /// Its `typ` is not one that is configured.
     #[error("the token is of another type")]
     Type,
-    /// Its `kid` is not one of our keys.
+    /// Its `kid` is not one of our keys, or an API key is not one that may be used.
     #[error("the token names an unknown key")]
     UnknownKey,
     /// Its algorithm is not one that the key may use.
@@ -98,4 +103,7 @@ pub enum Reason {
     /// It is not valid yet.
     #[error("the token is not valid yet")]
     Immature,
+    /// It, or all of its subject, was revoked.
+    #[error("the token was revoked")]
+    Revoked,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::matrix::hash;
-use super::{Error, Keys, Matrix, Reason, Role};
+use super::{Believed, Error, Keys, Matrix, Reason, Role};
 
 /// Longer than any honest access token; the head's own limit is the other bound.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -55,17 +55,10 @@ impl Principal {
         if headers.next().is_some() {
             return Err(Error::Malformed);
         }
-        let claims = keys.verify(bearer(header)?).map_err(Error::Invalid)?;
+        let Believed { claims, ends_at } = keys.verify(bearer(header)?).map_err(Error::Invalid)?;
         let role = Arc::clone(matrix.role_of(&claims)?);
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
-        // A token whose end is told in parts of a second ends with the second.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "saturates; no token ends before 1970"
-        )]
-        let ends_at = claims.get("exp").and_then(Value::as_f64).map_or(0, |end| end as u64);
-        Ok(Self::new(subject, role, claims, ends_at.saturating_add(keys.leeway()), matrix.id()))
+        Ok(Self::new(subject, role, claims, ends_at, matrix.id()))
     }
 
     /// Whoever brings no credential, where there is a role for that.

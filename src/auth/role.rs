@@ -44,6 +44,13 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// Claims that are meant: of each, the first of its texts.
+    #[must_use]
+    pub fn example(&self) -> Map<String, Value> {
+        let claims = self.claims.iter();
+        claims.filter_map(|(name, texts)| Some((name.clone(), Value::from(texts.first()?.as_str())))).collect()
+    }
+
     /// Whether a token with those claims is meant.
     fn fits(&self, claims: &Map<String, Value>) -> bool {
         let holds = |(claim, texts): (&String, &Vec<String>)| {

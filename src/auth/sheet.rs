@@ -143,7 +143,9 @@ pub struct Change {
 #[must_use]
 pub fn changes(before: &Sheet, after: &Sheet) -> Vec<Change> {
     let mut names: Vec<&str> = after.roles.iter().map(|role| role.name.as_str()).collect();
-    names.extend(before.roles.iter().map(|role| role.name.as_str()).filter(|name| !names.contains(name)).collect::<Vec<_>>());
+    names.extend(
+        before.roles.iter().map(|role| role.name.as_str()).filter(|name| !names.contains(name)).collect::<Vec<_>>(),
+    );
     let mut changes = Vec::new();
     for name in names {
         let of = |sheet: &'_ Sheet| sheet.roles.iter().find(|role| role.name == name).map(facts);

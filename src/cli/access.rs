@@ -296,7 +296,8 @@ fn table(role: &RoleSheet) -> String {
         };
         let (shown, masked, hidden) = columns(grant);
         text += &format!("  {dataset:20} {}\n", rights(grant));
-        for (word, columns) in [("shown", shown.join(" ")), ("masked", masked.join(", ")), ("hidden", hidden.join(" "))] {
+        for (word, columns) in [("shown", shown.join(" ")), ("masked", masked.join(", ")), ("hidden", hidden.join(" "))]
+        {
             if !columns.is_empty() {
                 text += &format!("  {:20}   {word:7} {columns}\n", "");
             }
@@ -339,7 +340,8 @@ fn html(sheet: &Sheet) -> String {
         text += "<table><tr><th>Dataset<th>Shown<th>Masked<th>Hidden<th>Rights</tr>\n";
         for (dataset, grant) in &role.datasets {
             let Some(grant) = grant else {
-                text += &format!("<tr><th>{dataset}<td class=\"none\" colspan=\"4\">does not exist for this role</tr>\n");
+                text +=
+                    &format!("<tr><th>{dataset}<td class=\"none\" colspan=\"4\">does not exist for this role</tr>\n");
                 continue;
             };
             let (shown, masked, hidden) = columns(grant);

@@ -4,6 +4,7 @@
 mod access;
 mod catalog;
 mod demo;
+mod key;
 mod load;
 mod publish;
 mod serve;
@@ -45,9 +46,12 @@ enum Command {
     /// Shows, explains, compares and tests who sees what.
     #[command(subcommand)]
     Access(access::Command),
-    /// Mints and inspects tokens.
+    /// Mints, inspects and revokes tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Makes, lists and revokes API keys.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Writes the OpenAPI document of a tier or a role.
     Openapi(spec::Arguments),
     /// Fills the relation of a dataset from a Parquet file.
@@ -105,7 +109,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo::demo(demo).await?,
         Command::Catalog(command) => return catalog::run(&command, &config()?).await,
         Command::Access(command) => return access::run(&command, &config()?),
-        Command::Token(command) => token::run(&command, config)?,
+        Command::Token(command) => token::run(&command, config).await?,
+        Command::Key(command) => key::run(command, &config()?).await?,
         Command::Openapi(spec) => return spec::run(&spec, &config()?),
         Command::Load(load) => load::load(&load, &config()?).await?,
         Command::Publish(publish) => publish::publish(publish, &config()?).await?,

@@ -90,7 +90,7 @@ impl Desk {
     }
 }
 
-fn store(config: &Config) -> anyhow::Result<Store> {
+pub(super) fn store(config: &Config) -> anyhow::Result<Store> {
     let Some(control) = &config.control else {
         bail!("find the control store in the configuration: expected control.url");
     };

@@ -133,12 +133,15 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("redis.timeout", "expected more than 0: it is what ends a wait");
         }
     }
-    let Auth { issuer, audience, token_types, leeway, jwks, .. } = &config.auth;
+    let Auth { issuer, audience, token_types, leeway, jwks, revocation_poll, .. } = &config.auth;
     if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
         return refuse("auth", "expected issuer, audience and token_types that are not empty");
     }
     if leeway.as_secs() > LEEWAY_SECONDS_MAX {
         return refuse("auth.leeway", "expected at most 60s");
+    }
+    if revocation_poll.is_zero() {
+        return refuse("auth.revocation_poll", "expected more than 0");
     }
     if let Some(jwks) = jwks {
         if jwks.file.is_some() == jwks.url.is_some() {
@@ -209,7 +212,7 @@ mod tests {
     #[test]
     fn a_fault_names_its_key_and_place() {
         type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             ("http:\n  lisen: x\n", &[], "lisen"),
             ("http:\n  head_timeout: soon\n", &[], "soon"),
             ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),
@@ -217,6 +220,7 @@ mod tests {
             ("auth: {hs256: short}", &[], "auth.hs256"),
             ("sources: {marts: {url: 'mysql://x'}}", &[], "sources.marts.url"),
             ("control: {url: 'clickhouse://x'}", &[], "control.url"),
+            ("auth: {revocation_poll: 0s}", &[], "auth.revocation_poll"),
             ("auth: {jwks: {url: 'http://127.0.0.1:x@keys.example/'}}", &[], "auth.jwks.url"),
         ];
         for (text, variables, named) in cases {

@@ -242,6 +242,10 @@ pub struct Auth {
     pub hs256: Option<Secret>,
     /// Public keys of an identity provider.
     pub jwks: Option<Jwks>,
+    /// The list of revoked tokens is asked for this often, where there is a Redis to hold it: by then, at the latest,
+    /// a revocation holds at every instance. `2s`.
+    #[serde(with = "crate::config::duration::text")]
+    pub revocation_poll: Duration,
 }
 
 impl Default for Auth {
@@ -253,6 +257,7 @@ impl Default for Auth {
             leeway: Duration::from_secs(30),
             hs256: None,
             jwks: None,
+            revocation_poll: Duration::from_secs(2),
         }
     }
 }
@@ -274,6 +279,9 @@ pub struct Jwks {
     /// An unknown key id asks for the set at most this often. `10s`.
     #[serde(default = "refetch", with = "crate::config::duration::text")]
     pub refetch: Duration,
+    /// A key id that the set did not have when it was read again asks for nothing for so long. `1m`.
+    #[serde(default = "unknown_for", with = "crate::config::duration::text")]
+    pub unknown_for: Duration,
 }
 
 fn algorithms() -> Vec<String> {
@@ -304,6 +312,10 @@ impl Default for Access {
     fn default() -> Self {
         Self { mask_key: None, watch: Duration::from_secs(2) }
     }
+}
+
+fn unknown_for() -> Duration {
+    Duration::from_secs(60)
 }
 
 /// How pages are walked.

@@ -29,10 +29,7 @@ pub struct Policy {
 
 pub(super) fn routes(policy: Policy) -> Router {
     let guarding = Guard::of(&policy.context);
-    Router::new()
-        .route("/v1/access/reload", post(reload))
-        .layer(from_fn_with_state(guarding, guard))
-        .with_state(policy)
+    Router::new().route("/v1/access/reload", post(reload)).layer(from_fn_with_state(guarding, guard)).with_state(policy)
 }
 
 /// A caller who may change who sees what.

@@ -21,8 +21,7 @@ pub const SEARCH_WORD_BYTES_MAX: usize = 255;
 pub const SORT_KEYS_MAX: usize = 8;
 
 pub(super) fn select(view: &View, names: Option<&[String]>) -> Result<Vec<Field>, Error> {
-    let field_of =
-        |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]).masked(view.mask(index));
+    let field_of = |index: ColumnIndex| Field::column(index, &view.dataset().columns[index]).masked(view.mask(index));
     let Some(names) = names else { return Ok(view.shown().map(field_of).collect()) };
     // Rows of which no value is asked for are still so many.
     if names.is_empty() {

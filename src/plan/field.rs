@@ -1,7 +1,7 @@
 //! What an answer's columns are: columns of the dataset, intervals of them, and measures.
 
-use crate::catalog::{Column, ColumnIndex, DECIMAL_DIGITS_MAX, Function, Name, Type};
 use crate::auth::Mask;
+use crate::catalog::{Column, ColumnIndex, DECIMAL_DIGITS_MAX, Function, Name, Type};
 use crate::query::Bucket;
 
 use super::SortKey;
@@ -49,7 +49,13 @@ impl Field {
     }
 
     pub(super) fn bucket(name: Name, index: ColumnIndex, column: &Column, bucket: Bucket) -> Self {
-        Self { name, data_type: Type::Date, nullable: column.nullable, output: Output::Bucket(index, bucket), mask: None }
+        Self {
+            name,
+            data_type: Type::Date,
+            nullable: column.nullable,
+            output: Output::Bucket(index, bucket),
+            mask: None,
+        }
     }
 
     /// A measure. Of no rows at all there is nothing but a count; groups have rows, so only `alone`, all rows as one

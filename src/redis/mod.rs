@@ -21,6 +21,8 @@ use breaker::Breaker;
 
 /// The channel on which a publish is told.
 pub const PUBLISHED: &str = "published";
+/// The channel on which it is told that a [`Ledger`] has changed.
+pub const REVOKED: &str = "revoked";
 
 /// Connections at most: one serves all requests at once, and a broken one may still be on its way out.
 const CONNECTIONS_MAX: usize = 2;
@@ -71,6 +73,15 @@ pub struct Leased {
     pub value: Option<Vec<u8>>,
     /// Whether the caller holds the lease now; somebody else does otherwise.
     pub granted: bool,
+}
+
+/// Entries that each end at a second of their own, and a mark that is another one after each change.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The mark; none where nothing was ever entered, or all was lost.
+    pub mark: Option<String>,
+    /// The entries with their ends in seconds since 1970, those that last longest first.
+    pub entries: Vec<(String, u64)>,
 }
 
 impl Redis {
@@ -135,6 +146,36 @@ impl Redis {
         let _: Option<Option<i64>> = asked.await;
     }
 
+    /// Enters something into a ledger until that second, leaves out what had ended by another, and gives it a new mark.
+    /// `None` when Redis has not said that it did.
+    pub async fn enter(&self, ledger: &str, entry: &str, until: u64, ended: u64, mark: &str) -> Option<()> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.cmd("ZREMRANGEBYSCORE").arg(self.name(ledger)).arg("-inf").arg(ended).ignore();
+        pipeline.cmd("ZADD").arg(self.name(ledger)).arg(until).arg(entry).ignore();
+        pipeline.cmd("SET").arg(self.mark_name(ledger)).arg(mark).ignore();
+        self.ask("enter", async |mut connection| pipeline.query_async::<()>(&mut connection).await).await
+    }
+
+    /// The mark of a ledger. The outer `None` when Redis does not say.
+    pub async fn mark(&self, ledger: &str) -> Option<Option<String>> {
+        let mut command = redis::cmd("GET");
+        command.arg(self.mark_name(ledger));
+        self.ask("mark", async |mut connection| command.query_async(&mut connection).await).await
+    }
+
+    /// So many entries of a ledger, without those that had ended by that second. `None` when Redis does not say.
+    pub async fn ledger(&self, ledger: &str, ended: u64, entries_max: usize) -> Option<Ledger> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline.cmd("GET").arg(self.mark_name(ledger));
+        pipeline.cmd("ZREVRANGEBYSCORE").arg(self.name(ledger)).arg("+inf").arg(format!("({ended}")).arg("WITHSCORES");
+        pipeline.arg("LIMIT").arg(0).arg(entries_max);
+        let asked = self.ask("ledger", async |mut connection| pipeline.query_async(&mut connection).await);
+        let (mark, entries) = asked.await?;
+        Some(Ledger { mark, entries })
+    }
+
     /// Tells all who listen on a channel.
     pub async fn publish(&self, channel: &str, message: &str) {
         let mut command = redis::cmd("PUBLISH");
@@ -180,6 +221,10 @@ impl Redis {
     /// Braces keep a key and its lease in one slot of a cluster.
     fn name(&self, key: &str) -> String {
         format!("{}:{{{key}}}", self.prefix)
+    }
+
+    fn mark_name(&self, ledger: &str) -> String {
+        format!("{}:{{{ledger}}}:mark", self.prefix)
     }
 
     fn lease_name(&self, key: &str) -> String {

@@ -43,11 +43,15 @@ fn shown(column: &ArrayRef, mask: Mask, data_type: Type, key: Option<&MaskKey>) 
         (Mask::Last(characters), Type::String, _) => texts(column, |text| last(text, characters).to_owned()),
         (Mask::Round(digits), Type::Int32, _) => Arc::new(column.as_primitive::<Int32Type>().unary::<_, Int32Type>(
             // A multiple of ten that is no int32 shows as the nearest one that is.
-            |int| round(int.into(), -i32::from(digits), i32::MIN.into(), i32::MAX.into()).try_into().unwrap_or_default(),
+            |int| {
+                round(int.into(), -i32::from(digits), i32::MIN.into(), i32::MAX.into()).try_into().unwrap_or_default()
+            },
         )),
-        (Mask::Round(digits), Type::Int64, _) => Arc::new(column.as_primitive::<Int64Type>().unary::<_, Int64Type>(
-            |int| round(int.into(), -i32::from(digits), i64::MIN.into(), i64::MAX.into()).try_into().unwrap_or_default(),
-        )),
+        (Mask::Round(digits), Type::Int64, _) => {
+            Arc::new(column.as_primitive::<Int64Type>().unary::<_, Int64Type>(|int| {
+                round(int.into(), -i32::from(digits), i64::MIN.into(), i64::MAX.into()).try_into().unwrap_or_default()
+            }))
+        }
         (Mask::Round(digits), Type::Decimal { precision, scale }, _) => {
             let greatest = 10_i128.pow(precision.into()) - 1;
             let dropped = i32::from(scale) - i32::from(digits);

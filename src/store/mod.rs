@@ -1,7 +1,9 @@
-//! The control store: which relation is which version of a dataset, and which of them is current.
+//! The control store: which relation is which version of a dataset, which of them is current, and who has an API key.
 //!
-//! This room knows no contract, no request and no source. A version names a relation; who reads it is above.
+//! This room knows no contract, no request and no source. A version names a relation; who reads it is above. A key is a
+//! hash and claims; what they let somebody do is above as well.
 
+mod api_key;
 mod change;
 mod pointer;
 mod postgres;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 
 use crate::name::Name;
 
+pub use api_key::{ApiKey, KEYS_MAX};
 pub use change::{Change, Draft};
 pub use pointer::Pointer;
 pub use version::{Version, VersionId, Versions};
@@ -64,7 +67,7 @@ pub enum Error {
     #[error("hear from the control store in time")]
     Timeout,
     /// It holds something that Martello never writes.
-    #[error("read {column} of a version in the control store: {found:?}")]
+    #[error("read {column} of a row in the control store: {found:?}")]
     Row {
         /// Of which column.
         column: &'static str,
@@ -108,14 +111,18 @@ impl Store {
         self.look(None).await.map(|(_, versions)| versions.unwrap_or_default())
     }
 
+    async fn epoch(&self) -> Result<Epoch, Error> {
+        match &self.0 {
+            Kind::Postgres(pool) => postgres::epoch(pool).await,
+            Kind::Sqlite(pool) => sqlite::epoch(pool).await,
+        }
+    }
+
     /// What is current, unless nothing has changed since that epoch.
     async fn look(&self, known: Option<Epoch>) -> Result<(Epoch, Option<Versions>), Error> {
         let looked = async {
             // The counter first: what changes in between is read again with the next look.
-            let epoch = match &self.0 {
-                Kind::Postgres(pool) => postgres::epoch(pool).await?,
-                Kind::Sqlite(pool) => sqlite::epoch(pool).await?,
-            };
+            let epoch = self.epoch().await?;
             if known == Some(epoch) {
                 return Ok((epoch, None));
             }

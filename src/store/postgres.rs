@@ -17,11 +17,18 @@ use crate::name::Name;
 const CONNECTIONS_MAX: u32 = 3;
 
 /// The files of `migrations/control`, each with what says that it has been applied, by whichever tool.
-const MIGRATIONS: [(&str, &str, &str); 1] = [(
-    "20261125120000_versions",
-    "SELECT to_regclass('martello.version') IS NOT NULL",
-    include_str!("../../migrations/control/20261125120000_versions.sql"),
-)];
+const MIGRATIONS: [(&str, &str, &str); 2] = [
+    (
+        "20261125120000_versions",
+        "SELECT to_regclass('martello.version') IS NOT NULL",
+        include_str!("../../migrations/control/20261125120000_versions.sql"),
+    ),
+    (
+        "20261126210000_api_keys",
+        "SELECT to_regclass('martello.api_key') IS NOT NULL",
+        include_str!("../../migrations/control/20261126210000_api_keys.sql"),
+    ),
+];
 
 /// What a version is read as: the columns that `row` names.
 macro_rules! columns {
@@ -171,7 +178,7 @@ pub(super) async fn give_up(
 }
 
 /// Counts the change and says that there was one. Who does not hear it counts with the next poll.
-async fn announce(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn announce(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // Last of all: changes of other datasets wait here for this one to commit.
     connection
         .execute(

@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS martello_version (
 CREATE TABLE IF NOT EXISTS martello_pointer (dataset TEXT PRIMARY KEY, version TEXT NOT NULL REFERENCES martello_version (id)) STRICT;
 CREATE TABLE IF NOT EXISTS martello_change (
   singleton INTEGER PRIMARY KEY DEFAULT 1 CHECK (singleton = 1), store TEXT NOT NULL, counter INTEGER NOT NULL DEFAULT 1
+) STRICT;
+CREATE TABLE IF NOT EXISTS martello_api_key (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, subject TEXT NOT NULL, claims TEXT NOT NULL, hash TEXT NOT NULL,
+  operator TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
 ) STRICT;";
 
 /// The newest versions of every dataset.
@@ -67,7 +71,7 @@ pub(super) async fn epoch(pool: &SqlitePool) -> Result<Epoch, Error> {
 }
 
 /// SQLite has one code for all that is wrong with a statement.
-fn is_without_tables(error: &sqlx::Error) -> bool {
+pub(super) fn is_without_tables(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().contains("no such table"))
 }
 
@@ -143,7 +147,7 @@ pub(super) async fn give_up(
 }
 
 /// Counts the change; who polls sees it.
-async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO martello_change (singleton, store) VALUES (1, ?1) ON CONFLICT (singleton) DO UPDATE SET counter = counter + 1",
     )

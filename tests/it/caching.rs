@@ -14,7 +14,7 @@ use crate::support::{Answer, Backend, Server, config, variable};
 const ROWS: &str = "/v1/datasets/trial/rows";
 
 /// Memory, and a Redis that only this test uses.
-fn with_caches(mut config: Config, prefix: &str) -> Config {
+pub fn with_caches(mut config: Config, prefix: &str) -> Config {
     config.cache = config::Cache::default();
     let mut redis = config::Redis::at(variable("MARTELLO_TEST_REDIS"));
     redis.prefix = format!("{prefix}-{}", std::process::id());
@@ -23,7 +23,7 @@ fn with_caches(mut config: Config, prefix: &str) -> Config {
 }
 
 /// The sum of a counter over all its labels.
-async fn counted(server: &Server, name: &str) -> u64 {
+pub async fn counted(server: &Server, name: &str) -> u64 {
     let metrics = server.admin("/metrics").await.text();
     let of_name =
         metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));

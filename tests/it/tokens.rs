@@ -25,20 +25,20 @@ use crate::problems::Wire;
 use crate::support::{Answer, Backend, SECRET, Server, config, repository};
 
 /// A bound for what should happen at once: the tests wait for events, and this only ends a wait that would be for ever.
-const SOON: Duration = Duration::from_secs(15);
+pub const SOON: Duration = Duration::from_secs(15);
 
 /// What the default leeway cannot bridge, however slow the machine.
 const LONG_AGO: u64 = 3600;
 
-const CHALLENGE: &str = r#"Bearer realm="martello""#;
+pub const CHALLENGE: &str = r#"Bearer realm="martello""#;
 
 // --- Tokens -------------------------------------------------------------------------------------------------------
 
-fn header() -> Value {
+pub fn header() -> Value {
     json!({"alg": "HS256", "typ": "at+jwt", "kid": "hs256"})
 }
 
-fn claims() -> Value {
+pub fn claims() -> Value {
     let now = clock::unix_seconds();
     json!({
         "iss": "martello", "aud": "martello", "sub": "tester", "client_id": "tester", "jti": "1",
@@ -47,31 +47,31 @@ fn claims() -> Value {
 }
 
 /// The members of an object with another laid over them.
-fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
+pub fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
     object[name] = value.into();
     object
 }
 
-fn without(mut object: Value, name: &str) -> Value {
+pub fn without(mut object: Value, name: &str) -> Value {
     object.as_object_mut().expect("an object").remove(name).expect(name);
     object
 }
 
-fn encoded(bytes: impl AsRef<[u8]>) -> String {
+pub fn encoded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn unsigned(header: &Value, claims: &Value) -> String {
+pub fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()))
 }
 
-fn sealed(message: &str, algorithm: hmac::Algorithm, secret: &[u8]) -> String {
+pub fn sealed(message: &str, algorithm: hmac::Algorithm, secret: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(algorithm, secret), message.as_bytes());
     format!("{message}.{}", encoded(tag))
 }
 
 /// Signed with the server's own secret.
-fn token(header: &Value, claims: &Value) -> String {
+pub fn token(header: &Value, claims: &Value) -> String {
     sealed(&unsigned(header, claims), hmac::HMAC_SHA256, SECRET.as_bytes())
 }
 
@@ -80,12 +80,12 @@ pub fn roleless() -> String {
     token(&header(), &without(claims(), "plan"))
 }
 
-async fn present(server: &Server, token: &str) -> Answer {
+pub async fn present(server: &Server, token: &str) -> Answer {
     server.send(server.request(Method::GET, "/v1/datasets").bearer_auth(token)).await
 }
 
 #[track_caller]
-fn refused(answer: &Answer, at: &str) {
+pub fn refused(answer: &Answer, at: &str) {
     assert_eq!((answer.status, answer.problem().as_str()), (401, "invalid-token"), "{at}: {}", answer.text());
     let challenge = answer.header("www-authenticate").expect("a challenge");
     assert!(challenge.starts_with(&format!(r#"{CHALLENGE}, error="invalid_token""#)), "{at}: {challenge}");
@@ -561,7 +561,7 @@ async fn no_mutation_of_a_token_is_believed() {
 
 // --- Public keys --------------------------------------------------------------------------------------------------
 
-fn key_file(name: &str) -> PathBuf {
+pub fn key_file(name: &str) -> PathBuf {
     repository().join("tests/keys").join(name)
 }
 
@@ -576,7 +576,7 @@ fn name_of(algorithm: Algorithm) -> &'static str {
 
 const PUBLIC_KEY_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-fn private_key(algorithm: Algorithm) -> EncodingKey {
+pub fn private_key(algorithm: Algorithm) -> EncodingKey {
     let pem = std::fs::read(key_file(&format!("{}.pem", name_of(algorithm)))).expect("a key");
     match algorithm {
         Algorithm::RS256 => EncodingKey::from_rsa_pem(&pem),
@@ -587,7 +587,7 @@ fn private_key(algorithm: Algorithm) -> EncodingKey {
 }
 
 /// A key of `tests/keys/jwks.json`.
-fn published(id: &str) -> Value {
+pub fn published(id: &str) -> Value {
     let text = std::fs::read_to_string(key_file("jwks.json")).expect("a key set");
     let set: Value = serde_json::from_str(&text).expect("JSON");
     let keys = set["keys"].as_array().expect("keys");
@@ -598,11 +598,11 @@ fn key_set(keys: &[Value]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-fn signed(message: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
+pub fn signed(message: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     format!("{message}.{}", crypto::sign(message.as_bytes(), key, algorithm).expect("a signature"))
 }
 
-fn header_of(algorithm: Algorithm) -> Value {
+pub fn header_of(algorithm: Algorithm) -> Value {
     with(with(header(), "alg", format!("{algorithm:?}")), "kid", name_of(algorithm))
 }
 
@@ -611,12 +611,12 @@ fn token_of(algorithm: Algorithm) -> String {
     signed(&unsigned(&header_of(algorithm), &claims()), &private_key(algorithm), algorithm)
 }
 
-fn with_jwks(file: Option<PathBuf>, url: Option<String>) -> Config {
+pub fn with_jwks(file: Option<PathBuf>, url: Option<String>) -> Config {
     let mut config = config(Backend::Sqlite);
     config.auth.hs256 = None;
     let algorithms = PUBLIC_KEY_ALGORITHMS.map(|algorithm| format!("{algorithm:?}")).into();
     let (refresh, refetch) = (Duration::from_secs(3600), Duration::from_millis(100));
-    config.auth.jwks = Some(Jwks { file, url, algorithms, refresh, refetch });
+    config.auth.jwks = Some(Jwks { file, url, algorithms, refresh, refetch, unknown_for: refetch });
     config
 }
 
@@ -857,7 +857,7 @@ impl Provider {
 }
 
 /// Presents a token until it is answered so.
-async fn becomes(server: &Server, token: &str, status: u16) {
+pub async fn becomes(server: &Server, token: &str, status: u16) {
     let wait = async { while present(server, token).await.status != status {} };
     tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("it never became {status}"));
 }
@@ -963,6 +963,32 @@ async fn unknown_keys_ask_the_provider_no_more_often_than_is_allowed() {
         refused(&present(&server, &token).await, "an unknown key");
     }
     assert_eq!(provider.asked(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_does_not_have_is_asked_for_once_and_believed_once_it_is_there() {
+    let provider = Provider::publishing(&[published("rs256")]).await;
+    let mut config = with_jwks(None, Some(provider.url.clone()));
+    let jwks = config.auth.jwks.as_mut().expect("a key set");
+    (jwks.refetch, jwks.unknown_for) = (Duration::from_millis(1), Duration::from_secs(3600));
+    let server = Server::start(config).await;
+    let es256 = token_of(Algorithm::ES256);
+    let asks = async {
+        while provider.asked() < 2 {
+            refused(&present(&server, &es256).await, "not published yet");
+        }
+    };
+    tokio::time::timeout(SOON, asks).await.expect("it never asked again");
+    for _ in 0..300 {
+        refused(&present(&server, &es256).await, "not published yet");
+    }
+    // One more may have been on its way while the answer was.
+    assert!(provider.asked() <= 3, "it asked {} times", provider.asked());
+    // It is looked for among the keys all the same.
+    provider.publish(&[published("es256")]);
+    is_asked_again(&server, &provider).await;
+    becomes(&server, &es256, 200).await;
     server.stop().await;
 }
 

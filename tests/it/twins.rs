@@ -11,7 +11,7 @@ use martello::rest::{question, question_of_body};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::support::{planned, escaped, repository};
+use crate::support::{escaped, planned, repository};
 
 /// A condition on bars, or several.
 #[derive(Clone, Debug)]

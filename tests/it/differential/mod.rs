@@ -1,7 +1,7 @@
 //! Thousands of random questions, each answered four times: by SQLite, Postgres and ClickHouse, and by brute force over the rows in
 //! memory. All three must agree, to the byte where nothing is computed in floating point.
 
-mod dice;
+pub mod dice;
 mod fixed;
 mod groups;
 pub mod houses;

@@ -235,7 +235,12 @@ fn draw(whole: &World, seed: u64) -> Drawn {
 }
 
 /// What the matrix says, what it means, and the rows as they are to be seen, hidden columns still in them.
-fn draw_grant(dice: &mut Dice, whole: &World, dataset: &Arc<Dataset>, claims: &mut Claims) -> (Json, Granted, Vec<Row>) {
+fn draw_grant(
+    dice: &mut Dice,
+    whole: &World,
+    dataset: &Arc<Dataset>,
+    claims: &mut Claims,
+) -> (Json, Granted, Vec<Row>) {
     let name = |index: usize| dataset.columns[index].name.to_string();
     let point_in_time = dataset.point_in_time.as_ref();
     let carried = dataset.primary_key.iter().copied().chain(dataset.time);
@@ -262,11 +267,13 @@ fn draw_grant(dice: &mut Dice, whole: &World, dataset: &Arc<Dataset>, claims: &m
         form.insert("rows".into(), rule_form(dice, &filter, claims));
         let cell = |row: &'_ Row, column: &str| dataset.column(column).map(|index| row[index].clone()).expect("a cell");
         rows.retain(|row| {
-            let cells: BTreeMap<String, Cell> =
-                dataset.columns.iter().map(|column| (column.name.to_string(), cell(row, column.name.as_str()))).collect();
-            let typed = |column: &str| {
-                (dataset.columns[dataset.column(column).expect("a column")].data_type, &cells[column])
-            };
+            let cells: BTreeMap<String, Cell> = dataset
+                .columns
+                .iter()
+                .map(|column| (column.name.to_string(), cell(row, column.name.as_str())))
+                .collect();
+            let typed =
+                |column: &str| (dataset.columns[dataset.column(column).expect("a column")].data_type, &cells[column]);
             holds(&filter, &typed) == Some(true)
         });
     }
@@ -353,8 +360,12 @@ fn mask_form(mask: Mask) -> Json {
 /// A filter as the matrix writes it, some of its values as claims.
 fn rule_form(dice: &mut Dice, filter: &Filter, claims: &mut Claims) -> Json {
     match filter {
-        Filter::All(parts) => json!({ "and": parts.iter().map(|part| rule_form(dice, part, claims)).collect::<Vec<_>>() }),
-        Filter::Any(parts) => json!({ "or": parts.iter().map(|part| rule_form(dice, part, claims)).collect::<Vec<_>>() }),
+        Filter::All(parts) => {
+            json!({ "and": parts.iter().map(|part| rule_form(dice, part, claims)).collect::<Vec<_>>() })
+        }
+        Filter::Any(parts) => {
+            json!({ "or": parts.iter().map(|part| rule_form(dice, part, claims)).collect::<Vec<_>>() })
+        }
         Filter::Not(part) => json!({ "not": rule_form(dice, part, claims) }),
         Filter::Compare(Comparison { field, operator, operand }) => {
             let value = match operand {
@@ -480,7 +491,8 @@ fn seen_contract(mut contract: Json, dataset: &str, grants: &BTreeMap<String, Gr
             members.remove("default_order");
         }
     }
-    let whole = |bars: &Json| bars.as_object().expect("bars").values().all(|name| asked(name.as_str().expect("a name")));
+    let whole =
+        |bars: &Json| bars.as_object().expect("bars").values().all(|name| asked(name.as_str().expect("a name")));
     if members.get("bars").is_some_and(|bars| !whole(bars)) {
         members.remove("bars");
     }
