@@ -14,6 +14,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::audit;
+use crate::audit::Auditor;
 use crate::auth::{self, Access, Keys, MaskKey, Matrix, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
@@ -68,6 +70,9 @@ pub enum Error {
     /// Redis cannot be used at all.
     #[error("use the shared cache")]
     Redis(#[source] redis::Error),
+    /// Events of the audit cannot be written.
+    #[error("begin the audit")]
+    Audit(#[source] audit::Error),
     /// The key set cannot be read.
     #[error("read the key set")]
     Jwks(#[source] auth::JwksError),
@@ -105,6 +110,9 @@ pub struct Running {
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// What writes the audit: it ends behind all that it is told of.
+    audit: Option<audit::Writing>,
+    drain_timeout: Duration,
     /// What goes on beside the listeners, and may end anywhere.
     beside: Vec<JoinHandle<()>>,
 }
@@ -155,7 +163,9 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         streams: Streams::new(&config.streams),
     });
     let (stop, stopped) = watch::channel(false);
-    let context = Context::new(engine, keys, &config, stopped.clone());
+    let (store, audit_store) = (control_store(&config)?, control_store(&config)?);
+    let (auditor, audit) = Auditor::begin(&config.audit, audit_store.clone()).await.map_err(Error::Audit)?;
+    let context = Context::new(engine, keys, &config, auditor, stopped.clone());
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -166,14 +176,12 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let (public_address, admin_address) = (public.address, admin.address);
 
     let draining = Arc::new(AtomicBool::new(false));
-    let publishing = match &config.control {
-        None => None,
-        Some(control) => {
-            let store = Arc::new(Store::open(control.url.expose()).map_err(Error::Store)?);
-            Some(ops::Publishing { context: context.clone(), store, redis: redis.clone() })
-        }
-    };
-    let admin_routes = ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing });
+    let publishing = store.map(|store| ops::Publishing { context: context.clone(), store, redis: redis.clone() });
+    // Only a table has an order to be asked for.
+    let table = audit_store.filter(|_| config.audit.to == config::AuditTo::Table);
+    let auditing = ops::Auditing { context: context.clone(), table };
+    let admin_routes =
+        ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing, auditing });
     let tasks = vec![
         tokio::spawn(public.serve(
             Front::new(context.clone(), router::public(&context)),
@@ -188,7 +196,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
-    Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, beside })
+    let (public, admin, drain_timeout) = (public_address, admin_address, http.drain_timeout);
+    Ok(Running { public, admin, draining, stop, tasks, audit, drain_timeout, beside })
 }
 
 impl Running {
@@ -207,6 +216,9 @@ impl Running {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a listener ended in a panic");
             }
+        }
+        if let Some(audit) = self.audit {
+            audit.end(self.drain_timeout).await;
         }
         self.beside.iter().for_each(JoinHandle::abort);
     }
@@ -239,6 +251,11 @@ async fn hinted(shared: Arc<Redis>, pointer: Pointer) {
     while hints.next().await.is_some() {
         pointer.hint();
     }
+}
+
+fn control_store(config: &Config) -> Result<Option<Arc<Store>>, Error> {
+    let store = config.control.as_ref().map(|control| Store::open(control.url.expose()).map(Arc::new));
+    store.transpose().map_err(Error::Store)
 }
 
 async fn watcher(control: &config::Control) -> Result<Watcher, store::Error> {

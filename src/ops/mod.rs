@@ -1,5 +1,6 @@
 //! The admin listener's resources: probes, metrics and publishing. Never public.
 
+mod auditing;
 mod publishing;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crate::source::Sources;
 use crate::telemetry;
 
+pub use auditing::Auditing;
 pub use publishing::Publishing;
 
 /// A probe that takes longer than this has failed.
@@ -32,17 +34,21 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     /// Publishes, where there is a control store.
     pub publishing: Option<Publishing>,
+    /// Tells who has read what.
+    pub auditing: Auditing,
 }
 
 /// The routes of the admin listener.
 pub fn routes(admin: Admin) -> Router {
     let publishing = admin.publishing.clone().map(publishing::routes).unwrap_or_default();
+    let auditing = auditing::routes(admin.auditing.clone());
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(render))
         .with_state(admin)
         .merge(publishing)
+        .merge(auditing)
 }
 
 /// Whether the process answers. Asks nobody else: an orchestrator must not restart it for a database's sake.

@@ -2,6 +2,7 @@
 //!
 //! This room knows no contract, no request and no source. A version names a relation; who reads it is above.
 
+mod audit;
 mod change;
 mod pointer;
 mod postgres;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use crate::name::Name;
 
+pub use audit::{Recorded, Sought};
 pub use change::{Change, Draft};
 pub use pointer::Pointer;
 pub use version::{Version, VersionId, Versions};

@@ -17,11 +17,18 @@ use crate::name::Name;
 const CONNECTIONS_MAX: u32 = 3;
 
 /// The files of `migrations/control`, each with what says that it has been applied, by whichever tool.
-const MIGRATIONS: [(&str, &str, &str); 1] = [(
-    "20261125120000_versions",
-    "SELECT to_regclass('martello.version') IS NOT NULL",
-    include_str!("../../migrations/control/20261125120000_versions.sql"),
-)];
+const MIGRATIONS: [(&str, &str, &str); 2] = [
+    (
+        "20261125120000_versions",
+        "SELECT to_regclass('martello.version') IS NOT NULL",
+        include_str!("../../migrations/control/20261125120000_versions.sql"),
+    ),
+    (
+        "20261126120000_audit",
+        "SELECT to_regclass('martello.audit') IS NOT NULL",
+        include_str!("../../migrations/control/20261126120000_audit.sql"),
+    ),
+];
 
 /// What a version is read as: the columns that `row` names.
 macro_rules! columns {

@@ -16,7 +16,8 @@ use crate::name::Name;
 
 const CONNECTIONS_MAX: u32 = 2;
 
-/// The tables of `schema/control`, in SQLite's types and names that no mart has: instants are microseconds, days and JSON texts.
+/// The tables of `schema/control`, in SQLite's types and names that no mart has: instants are microseconds, days, JSON
+/// and the times of events texts.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS martello_version (
   id TEXT PRIMARY KEY, dataset TEXT NOT NULL, number INTEGER NOT NULL CHECK (number > 0), relation TEXT NOT NULL,
@@ -27,7 +28,13 @@ CREATE TABLE IF NOT EXISTS martello_version (
 CREATE TABLE IF NOT EXISTS martello_pointer (dataset TEXT PRIMARY KEY, version TEXT NOT NULL REFERENCES martello_version (id)) STRICT;
 CREATE TABLE IF NOT EXISTS martello_change (
   singleton INTEGER PRIMARY KEY DEFAULT 1 CHECK (singleton = 1), store TEXT NOT NULL, counter INTEGER NOT NULL DEFAULT 1
-) STRICT;";
+) STRICT;
+CREATE TABLE IF NOT EXISTS martello_audit (
+  id TEXT PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, dataset TEXT, role TEXT, subject TEXT, event TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS martello_audit_time ON martello_audit (time, id);
+CREATE INDEX IF NOT EXISTS martello_audit_dataset ON martello_audit (dataset, time, id);
+CREATE INDEX IF NOT EXISTS martello_audit_subject ON martello_audit (subject, time, id);";
 
 /// The newest versions of every dataset.
 const VERSIONS: &str = "SELECT v.*, v.id = p.version AS current \
@@ -67,7 +74,7 @@ pub(super) async fn epoch(pool: &SqlitePool) -> Result<Epoch, Error> {
 }
 
 /// SQLite has one code for all that is wrong with a statement.
-fn is_without_tables(error: &sqlx::Error) -> bool {
+pub(super) fn is_without_tables(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().contains("no such table"))
 }
 
