@@ -79,6 +79,12 @@ pub fn collect() -> Result<PrometheusHandle, Error> {
     metrics::describe_gauge!("martello_api_keys", "API keys that may be used.");
     metrics::describe_counter!("martello_source_errors_total", "Statements that failed, by source and kind.");
     metrics::describe_histogram!("martello_source_seconds", "Time of a statement to its last row, by source.");
+    metrics::describe_counter!("martello_audit_events_total", "Events of the audit that were written.");
+    metrics::describe_counter!("martello_audit_lost_total", "Events of the audit that found no room in the queue.");
+    metrics::describe_counter!(
+        "martello_audit_errors_total",
+        "Failures to write events of the audit, or to forget old ones."
+    );
     metrics::describe_counter!("martello_store_errors_total", "Looks into the control store that failed.");
     metrics::describe_gauge!("martello_store_age_seconds", "How long ago the control store was last heard of.");
     metrics::describe_gauge!("martello_dataset_version", "The number of the version that is served, by dataset.");

@@ -14,6 +14,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::audit;
+use crate::audit::Auditor;
 use crate::auth::{self, Access, Keys, MaskKey, Matrix, ReloadError, Reloader, Revocations, Roll, Rotation, Rules};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
@@ -72,6 +74,9 @@ pub enum Error {
     /// Redis cannot be used at all.
     #[error("use the shared cache")]
     Redis(#[source] redis::Error),
+    /// Events of the audit cannot be written.
+    #[error("begin the audit")]
+    Audit(#[source] audit::Error),
     /// The key set cannot be read.
     #[error("read the key set")]
     Jwks(#[source] auth::JwksError),
@@ -110,6 +115,9 @@ pub struct Running {
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// What writes the audit: it ends behind all that it is told of.
+    audit: Option<audit::Writing>,
+    drain_timeout: Duration,
     /// What goes on beside the listeners, and may end anywhere.
     beside: Vec<JoinHandle<()>>,
 }
@@ -146,10 +154,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         None => None,
         Some(redis) => Some(Arc::new(Redis::open(redis).map_err(Error::Redis)?)),
     };
-    let store = match &config.control {
-        None => None,
-        Some(control) => Some(Arc::new(Store::open(control.url.expose()).map_err(Error::Store)?)),
-    };
+    let store = control_store(&config)?;
     let mut revocations =
         redis.clone().map(|redis| Revocations::new(redis, Arc::clone(&keys), config.auth.revocation_poll));
     if let Some(revocations) = &mut revocations {
@@ -167,7 +172,14 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     }
     let access = Access::new(matrix);
     let (folder, has_key) = (config.catalog.clone(), mask_key.is_some());
-    let reloader = Arc::new(Reloader::new(folder, Arc::clone(&catalog), access.clone(), plan::reads, has_key));
+    let audit_store = control_store(&config)?;
+    let (auditor, audit) = Auditor::begin(&config.audit, audit_store.clone()).await.map_err(Error::Audit)?;
+    let told = auditor.clone();
+    let swapped = Box::new(move |before: [u8; 16], now: [u8; 16]| {
+        told.record(audit::Event::policy_change("matrix", Some(&before), &now));
+    });
+    let (contracts, matrices) = (Arc::clone(&catalog), access.clone());
+    let reloader = Arc::new(Reloader::new(folder, contracts, matrices, plan::reads, has_key, swapped));
     let engine = Arc::new(Engine {
         caches,
         catalog,
@@ -180,7 +192,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         streams: Streams::new(&config.streams),
     });
     let (stop, stopped) = watch::channel(false);
-    let context = Context::new(engine, keys, &config, stopped.clone());
+    let context = Context::new(engine, keys, &config, auditor, stopped.clone());
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -193,8 +205,12 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let draining = Arc::new(AtomicBool::new(false));
     let policy = ops::Policy { context: context.clone(), reloader: Arc::clone(&reloader) };
     let publishing = store.map(|store| ops::Publishing { context: context.clone(), store, redis: redis.clone() });
+    // Only a table has an order to be asked for.
+    let table = audit_store.filter(|_| config.audit.to == config::AuditTo::Table);
+    let auditing = ops::Auditing { context: context.clone(), table };
+    let draining_too = Arc::clone(&draining);
     let admin_routes =
-        ops::routes(ops::Admin { metrics, sources, draining: Arc::clone(&draining), publishing, policy });
+        ops::routes(ops::Admin { metrics, sources, draining: draining_too, publishing, policy, auditing });
     let tasks = vec![
         tokio::spawn(public.serve(
             Front::new(context.clone(), router::public(&context)),
@@ -212,7 +228,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
-    Ok(Running { public: public_address, admin: admin_address, reloader, draining, stop, tasks, beside })
+    let (public, admin, drain_timeout) = (public_address, admin_address, http.drain_timeout);
+    Ok(Running { public, admin, reloader, draining, stop, tasks, audit, drain_timeout, beside })
 }
 
 impl Running {
@@ -237,6 +254,9 @@ impl Running {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a listener ended in a panic");
             }
+        }
+        if let Some(audit) = self.audit {
+            audit.end(self.drain_timeout).await;
         }
         self.beside.iter().for_each(JoinHandle::abort);
     }
@@ -269,6 +289,11 @@ async fn hinted(shared: Arc<Redis>, pointer: Pointer) {
     while hints.next().await.is_some() {
         pointer.hint();
     }
+}
+
+fn control_store(config: &Config) -> Result<Option<Arc<Store>>, Error> {
+    let store = config.control.as_ref().map(|control| Store::open(control.url.expose()).map(Arc::new));
+    store.transpose().map_err(Error::Store)
 }
 
 async fn watcher(control: &config::Control) -> Result<Watcher, store::Error> {

@@ -32,7 +32,7 @@ pub use mask::{Mask, MaskKey};
 pub use matrix::{MATRIX_FILE, Matrix};
 pub use mint::{Minter, inspect};
 pub use principal::{Claims, Decision, Principal, TOKEN_BYTES_MAX};
-pub use reload::{ReloadError, Reloaded, Reloader};
+pub use reload::{ReloadError, Reloaded, Reloader, Swapped};
 pub use revoked::{REVOKED_MAX, Revocation, RevocationError, Revocations, revoke, revoked};
 pub use role::{Claimed, Grant, Limits, Right, Role, Tier};
 pub use rule::RowRule;

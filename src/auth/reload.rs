@@ -35,6 +35,9 @@ pub enum Reloaded {
     },
 }
 
+/// Who is told of every swap: the matrix before, and that of now.
+pub type Swapped = Box<dyn Fn([u8; 16], [u8; 16]) + Send + Sync>;
+
 /// Keeps the matrix at what its file says.
 pub struct Reloader {
     folder: PathBuf,
@@ -43,6 +46,8 @@ pub struct Reloader {
     reads: fn(Type, &str) -> bool,
     /// Whether there is a key for masks that hash.
     has_mask_key: bool,
+    /// Told of every swap.
+    swapped: Swapped,
     /// One look at a time: an older file must not come behind a newer one.
     looking: Mutex<()>,
 }
@@ -56,9 +61,10 @@ impl Reloader {
         access: Access,
         reads: fn(Type, &str) -> bool,
         has_mask_key: bool,
+        swapped: Swapped,
     ) -> Self {
         metrics::gauge!("martello_access_refused").set(0.0);
-        Self { folder, catalog, access, reads, has_mask_key, looking: Mutex::new(()) }
+        Self { folder, catalog, access, reads, has_mask_key, swapped, looking: Mutex::new(()) }
     }
 
     /// Looks at the file, and takes what it says.
@@ -95,6 +101,7 @@ impl Reloader {
             return Ok(Reloaded::Unchanged);
         }
         self.access.swap(matrix);
+        (self.swapped)(before, now);
         Ok(Reloaded::Swapped { before, now })
     }
 

@@ -56,6 +56,8 @@ pub struct Entry {
     pub body: Bytes,
     /// Rows in it.
     pub rows: usize,
+    /// Rows that come with them, of each relation.
+    pub related: Vec<u64>,
     /// The cursor of the next page, when there is one.
     pub next: Option<String>,
     /// What its ETag is made of: equal tags of one URL mean equal bytes.
@@ -71,7 +73,7 @@ impl Entry {
     #[must_use]
     pub fn weight(&self) -> u64 {
         const AROUND: usize = 320;
-        (self.body.len() + self.next.as_ref().map_or(0, String::len) + AROUND) as u64
+        (self.body.len() + self.next.as_ref().map_or(0, String::len) + self.related.len() * 8 + AROUND) as u64
     }
 }
 

@@ -11,11 +11,13 @@ use crate::config;
 use crate::redis::Redis;
 
 /// The form of a value; another one is a value of another release.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// The form, and how many bytes are behind it once unpacked.
 const HEAD_BYTES: usize = 5;
-/// What stands before next and body: tag, time, rows, the length of next.
-const FIXED_BYTES: usize = 16 + 8 + 8 + 4;
+/// What stands before related, next and body: tag, time, rows, the length of next, the number of related.
+const FIXED_BYTES: usize = 16 + 8 + 8 + 4 + 4;
+/// One number of related rows.
+const RELATED_BYTES: usize = 8;
 /// Fast: the network is, too.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -120,12 +122,14 @@ impl Shared {
 /// An entry as one text: the form, the length, and then packed all that is needed to have it again.
 fn write(entry: &Entry) -> Option<Vec<u8>> {
     let next = entry.next.as_deref().unwrap_or_default();
-    let length = FIXED_BYTES + next.len() + entry.body.len();
+    let length = FIXED_BYTES + entry.related.len() * RELATED_BYTES + next.len() + entry.body.len();
     let mut plain = Vec::with_capacity(length);
     plain.extend_from_slice(&entry.tag);
     plain.extend_from_slice(&entry.made_at.to_le_bytes());
     plain.extend_from_slice(&(entry.rows as u64).to_le_bytes());
     plain.extend_from_slice(&u32::try_from(next.len()).ok()?.to_le_bytes());
+    plain.extend_from_slice(&u32::try_from(entry.related.len()).ok()?.to_le_bytes());
+    entry.related.iter().for_each(|rows| plain.extend_from_slice(&rows.to_le_bytes()));
     plain.extend_from_slice(next.as_bytes());
     plain.extend_from_slice(&entry.body);
     let mut value = vec![FORM];
@@ -147,12 +151,17 @@ fn read(value: &[u8], unpacked_max: u64, tally: &Arc<Tally>) -> Option<Entry> {
     let plain = Bytes::from(zstd::bulk::decompress(packed, length as usize).ok()?);
     let fixed = plain.get(..FIXED_BYTES)?;
     let number = |at: usize| fixed[at..at + 8].try_into().map(u64::from_le_bytes).ok();
-    let next_length = u32::from_le_bytes(fixed[32..].try_into().ok()?) as usize;
-    let body = plain.len().checked_sub(FIXED_BYTES + next_length).map(|_| plain.slice(FIXED_BYTES + next_length..))?;
-    let next = std::str::from_utf8(&plain[FIXED_BYTES..FIXED_BYTES + next_length]).ok()?;
+    let length = |at: usize| fixed[at..at + 4].try_into().map(|bytes| u32::from_le_bytes(bytes) as usize).ok();
+    let (next_bytes, related_bytes) = (length(32)?, length(36)?.checked_mul(RELATED_BYTES)?);
+    let (related, rest) = plain[FIXED_BYTES..].split_at_checked(related_bytes)?;
+    let (next, _) = rest.split_at_checked(next_bytes)?;
+    let (related, _) = related.as_chunks::<RELATED_BYTES>();
+    let next = std::str::from_utf8(next).ok()?;
+    let body = plain.slice(FIXED_BYTES + related_bytes + next_bytes..);
     Some(Entry {
         body,
         rows: usize::try_from(number(24)?).ok()?,
+        related: related.iter().map(|rows| u64::from_le_bytes(*rows)).collect(),
         next: (!next.is_empty()).then(|| next.to_owned()),
         tag: fixed[..16].try_into().ok()?,
         made_at: number(16)?,
@@ -171,6 +180,7 @@ mod tests {
             let entry = Entry {
                 body: Bytes::copy_from_slice(body.as_bytes()),
                 rows: 7,
+                related: if next.is_some() { vec![1, u64::MAX] } else { Vec::new() },
                 next: next.map(str::to_owned),
                 tag: [3; 16],
                 made_at: 1_700_000_000_000,
@@ -179,6 +189,7 @@ mod tests {
             let value = write(&entry).expect("a value");
             let again = read(&value, 1 << 20, &tally).expect("an entry");
             assert_eq!((&again.body, again.rows, &again.next), (&entry.body, entry.rows, &entry.next));
+            assert_eq!(again.related, entry.related);
             assert_eq!((again.tag, again.made_at), (entry.tag, entry.made_at));
             for end in 0..value.len().min(60) {
                 assert!(read(&value[..end], 1 << 20, &tally).is_none(), "{end}");

@@ -135,7 +135,8 @@ fn configure(arguments: &Arguments, folder: &Path) -> anyhow::Result<Config> {
              catalog: {}\n\
              sources:\n  {SOURCE}: {{url: {}}}\n\
              auth: {{hs256: {}}}\n\
-             paging: {{cursor_key: {}}}\n",
+             paging: {{cursor_key: {}}}\n\
+             audit: {{to: off}}\n",
             quoted(&absolute.display().to_string()),
             quoted(&format!("sqlite:{}", store.display())),
             quoted(&secret()),

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "what a command has to complain of goes to its caller's terminal")]
 
 mod access;
+mod audit;
 mod catalog;
 mod demo;
 mod key;
@@ -66,6 +67,9 @@ enum Command {
     /// Looks after the control store.
     #[command(subcommand)]
     Control(publish::Control),
+    /// Shows who has read what.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Checks the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -117,6 +121,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Rollback(rollback) => publish::roll_back(rollback, &config()?).await?,
         Command::Versions(command) => publish::versions(command, &config()?).await?,
         Command::Control(command) => publish::control(command, &config()?).await?,
+        Command::Audit(command) => audit::run(command, config).await?,
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;
             say(&(serde_json::to_string_pretty(&config).context("write the configuration")? + "\n"))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Auth, Config, Error};
+use super::{Audit, AuditTo, Auth, Config, Error};
 
 /// Keys from the environment begin so.
 const PREFIX: &str = "MARTELLO__";
@@ -133,6 +133,17 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("redis.timeout", "expected more than 0: it is what ends a wait");
         }
     }
+    let Audit { to, path, queue, .. } = &config.audit;
+    match to {
+        AuditTo::File if path.is_none() => return refuse("audit.path", "expected a file, where audit.to is file"),
+        AuditTo::Table if config.control.is_none() => {
+            return refuse("audit.to", "expected control.url besides, where it is table");
+        }
+        _ => {}
+    }
+    if *queue == 0 {
+        return refuse("audit.queue", "expected at least 1");
+    }
     let Auth { issuer, audience, token_types, leeway, jwks, revocation_poll, .. } = &config.auth;
     if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
         return refuse("auth", "expected issuer, audience and token_types that are not empty");
@@ -212,7 +223,7 @@ mod tests {
     #[test]
     fn a_fault_names_its_key_and_place() {
         type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
-        let cases: [Case; 9] = [
+        let cases: [Case; 12] = [
             ("http:\n  lisen: x\n", &[], "lisen"),
             ("http:\n  head_timeout: soon\n", &[], "soon"),
             ("", &[("MARTELLO__HTTP__LISEN", "x")], "MARTELLO__HTTP__LISEN"),
@@ -221,11 +232,27 @@ mod tests {
             ("sources: {marts: {url: 'mysql://x'}}", &[], "sources.marts.url"),
             ("control: {url: 'clickhouse://x'}", &[], "control.url"),
             ("auth: {revocation_poll: 0s}", &[], "auth.revocation_poll"),
+            ("audit: {to: file}", &[], "audit.path"),
+            ("audit: {to: table}", &[], "audit.to"),
+            ("audit: {queue: 0}", &[], "audit.queue"),
             ("auth: {jwks: {url: 'http://127.0.0.1:x@keys.example/'}}", &[], "auth.jwks.url"),
         ];
         for (text, variables, named) in cases {
             let error = read(text, variables).expect_err(text).to_string();
             assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn off_is_a_word_wherever_it_is_written() {
+        for (text, variables) in
+            [("audit: {to: off}", &[][..]), ("audit: {to: 'off'}", &[]), ("", &[("MARTELLO__AUDIT__TO", "off")])]
+        {
+            assert_eq!(read(text, variables).expect("a configuration").audit.to, AuditTo::Off, "{text}");
+        }
+        assert_eq!(read("audit: {to: table}\ncontrol: {url: 'sqlite:a'}", &[]).expect("one").audit.to, AuditTo::Table);
+        for text in ["audit: {to: on}", "audit: {to: syslog}"] {
+            assert!(read(text, &[]).expect_err(text).to_string().contains("stdout, file, table and off"), "{text}");
         }
     }
 

@@ -406,8 +406,8 @@ fn key(engine: &Engine, plan: &Plan, writing: &Writing, with_versions: bool) -> 
 }
 
 fn entry(answered: super::Entry, tag: [u8; 16], tally: &Arc<Tally>) -> Entry {
-    let super::Entry { body, rows, next } = answered;
-    Entry { body, rows, next: next.map(|next| next.0), tag, made_at: millis(), tally: Arc::clone(tally) }
+    let super::Entry { body, rows, related, next } = answered;
+    Entry { body, rows, related, next: next.map(|next| next.0), tag, made_at: millis(), tally: Arc::clone(tally) }
 }
 
 /// Whether an answer has sums of doubles, whose last bit depends on the order in which rows come.

@@ -102,6 +102,8 @@ pub struct Entry {
     pub body: Bytes,
     /// Rows in it.
     pub rows: usize,
+    /// Rows of each relation, in the order of [`Plan::versions_read`].
+    pub related: Vec<u64>,
     /// Where the next page begins, when there is one.
     pub next: Option<Cursor>,
 }
@@ -109,7 +111,7 @@ pub struct Entry {
 impl Entry {
     /// An answer without rows.
     fn of(body: String) -> Self {
-        Self { body: body.into(), rows: 0, next: None }
+        Self { body: body.into(), rows: 0, related: Vec::new(), next: None }
     }
 }
 
@@ -191,6 +193,7 @@ impl Engine {
         if plan.single() && rows == 0 {
             return Err(Error::NoRow);
         }
+        let related = batches.first().map(|batch| related::counts(plan, batch.columns())).unwrap_or_default();
         let body = match representation.media_type {
             MediaType::Json => {
                 let mut page = json!({
@@ -210,7 +213,7 @@ impl Engine {
             }
             media_type => document(plan, &batches, &style, media_type),
         };
-        Ok(Entry { body: body?.into(), rows, next })
+        Ok(Entry { body: body?.into(), rows, related, next })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array as _, ArrayRef, ListArray, RecordBatch, StructArray};
 use arrow_schema::{Field, Schema};
 use arrow_select::concat::concat_batches;
 use futures_util::TryStreamExt as _;
@@ -86,6 +86,21 @@ impl Engine {
         let batches = batches.try_collect::<Vec<_>>().await.map_err(failed)?;
         concat_batches(&schema, &batches).map_err(Error::Batch)
     }
+}
+
+/// How many rows of each relation an answer holds, each relation's own behind it: the order of [`Plan::versions_read`].
+pub(super) fn counts(plan: &Plan, columns: &[ArrayRef]) -> Vec<u64> {
+    let mut counts = Vec::new();
+    for (related, column) in plan.related().iter().zip(&columns[plan.shown()..]) {
+        // A list holds rows only where there are some; a single one may be missing.
+        let list = column.as_any().downcast_ref::<ListArray>();
+        let rows = list.map_or(column, ListArray::values);
+        counts.push((rows.len() - rows.null_count()) as u64);
+        if let Some(rows) = rows.as_any().downcast_ref::<StructArray>() {
+            counts.extend(self::counts(&related.plan, rows.columns()));
+        }
+    }
+    counts
 }
 
 /// Equal values have equal bytes.

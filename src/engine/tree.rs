@@ -7,6 +7,7 @@ use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use futures_util::TryStreamExt as _;
 
+use super::related::counts;
 use super::{Engine, Entry, Error, cut, failure};
 use crate::cache::Key;
 use crate::encode::{self, Form, Numbers, Standing, Style};
@@ -55,7 +56,8 @@ impl Engine {
         let rows = self.with_related(plan, rows).await?;
         let style = Style { numbers: Numbers::Text, zone: plan.zone().cloned(), guarded: false };
         let body = encode::tree(&rows, &tree.form, &standing, &style).map_err(Error::Encode)?;
-        Ok(Entry { body: body.into(), rows: rows.num_rows(), next: None })
+        let related = counts(plan, rows.columns());
+        Ok(Entry { body: body.into(), rows: rows.num_rows(), related, next: None })
     }
 
     /// What a page says of itself. Whoever comes by a cursor has seen rows on its other side.

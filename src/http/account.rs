@@ -1,6 +1,7 @@
 //! What is told of a request when it has been answered: who asked, which data went out, and how it went. Limits, log and
 //! metrics read it; nothing in it is a value of a row, and no credential is.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -40,6 +41,10 @@ pub struct Access {
     pub plan: Arc<Plan>,
     /// How many, its related ones not counted.
     pub rows: u64,
+    /// How many related ones, of each relation in the order of [`Plan::versions_read`].
+    pub related: Vec<u64>,
+    /// Likewise, up to now, where rows go out one by one and nobody knows how many there will be.
+    pub streamed: Option<Arc<AtomicU64>>,
     /// As what they were written.
     pub media_type: MediaType,
     /// Where they are from, in the words of `Cache-Status`.
@@ -49,8 +54,22 @@ pub struct Access {
 impl Accesses {
     /// An answer of one plan.
     #[must_use]
-    pub fn of(plan: &Arc<Plan>, rows: usize, media_type: MediaType, cache: &'static str) -> Self {
-        Self(Arc::new([Access { plan: Arc::clone(plan), rows: rows as u64, media_type, cache }]))
+    pub fn of(plan: &Arc<Plan>, rows: usize, related: Vec<u64>, media_type: MediaType, cache: &'static str) -> Self {
+        let (plan, rows) = (Arc::clone(plan), rows as u64);
+        Self(Arc::new([Access { plan, rows, related, streamed: None, media_type, cache }]))
+    }
+
+    /// An answer of all rows of a plan, which are counted as they go.
+    #[must_use]
+    pub fn streamed(plan: Arc<Plan>, rows: Arc<AtomicU64>, media_type: MediaType) -> Self {
+        Self(Arc::new([Access {
+            plan,
+            rows: 0,
+            related: Vec::new(),
+            streamed: Some(rows),
+            media_type,
+            cache: "source",
+        }]))
     }
 }
 

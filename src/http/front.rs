@@ -20,6 +20,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::Context;
 use super::account::{Accesses, Account, Meters, Settled};
+use super::audited::Told;
 use super::middleware::{REQUEST_ID, identify, request_id};
 use crate::auth::{Matrix, Principal};
 use crate::bounded::Bounded;
@@ -70,6 +71,8 @@ struct Answer {
     replay: Replay,
     caller: Principal,
     accesses: Accesses,
+    /// What the audit is told each time.
+    told: Option<Told>,
     matrix: Weak<Matrix>,
     keys: u64,
     meters: Meters,
@@ -166,6 +169,9 @@ impl Front {
         answer.given.fetch_add(1, Ordering::Relaxed);
         answer.replay.tally.hit(Tier::Memory);
         answer.meters.again();
+        if let Some(told) = &answer.told {
+            self.context.auditor.accesses(&request_id, &*told.0);
+        }
         let settled =
             Settled { request_id: &request_id, method: "GET", status: answer.status, elapsed: begun.elapsed() };
         settled.tell(&answer.meters);
@@ -200,6 +206,7 @@ where
             let (keys, matrix) = (context.keys.generation(), Arc::downgrade(&context.engine.access.load()));
             let mut response = routes.oneshot(request).await?;
             let extensions = response.extensions_mut();
+            let told = extensions.remove::<Told>();
             let parts = (extensions.remove::<Replay>(), extensions.remove::<Meters>(), extensions.remove::<Accesses>());
             if let ((Some(replay), Some(meters), Some(accesses)), Some(words), Some(caller)) =
                 (parts, words, account.caller())
@@ -213,6 +220,7 @@ where
                     replay,
                     caller,
                     accesses,
+                    told,
                     matrix,
                     keys,
                     meters,

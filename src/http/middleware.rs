@@ -17,7 +17,8 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Context;
-use super::account::{Meters, Settled};
+use super::account::{Account, Meters, Settled};
+use super::audited::Answered;
 use super::front::Replay;
 use super::problem::{self, Problem};
 use crate::config;
@@ -52,6 +53,7 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let request_id = request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let account = request.extensions().get::<Account>().cloned();
     let span = tracing::info_span!("request", request_id, trace_id = trace_id(request.headers()));
 
     let answer = async {
@@ -65,8 +67,10 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         }
     };
     let mut response = answer.instrument(span.clone()).await;
+    let mut refused = None;
     if let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) {
         let _entered = span.enter();
+        refused = Some(problem.kind);
         let mut rendered = problem.render(&request_id);
         // What a layer set on the way out, such as Allow and CORS, holds for the problem too.
         for (name, value) in response.headers() {
@@ -77,6 +81,16 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         response = rendered;
     }
     dress(response.headers_mut(), &request_id, context.limits.tls.is_some());
+
+    let answered = Answered {
+        auditor: &context.auditor,
+        account: account.as_ref(),
+        request_id: &request_id,
+        route: &route,
+        head: method == Method::HEAD,
+        problem: refused,
+    };
+    response = answered.tell(response);
 
     let (status, elapsed) = (response.status(), begun.elapsed());
     let meters = Meters::of(method_label(&method), &route, status);

@@ -2,6 +2,7 @@
 
 mod account;
 mod announcements;
+mod audited;
 pub mod conditional;
 pub mod extract;
 mod front;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::audit::Auditor;
 use crate::auth::Keys;
 use crate::config;
 use crate::engine::Engine;
@@ -47,6 +49,8 @@ pub struct Shared {
     pub(super) listeners: Arc<Semaphore>,
     /// Whether the process is on its way out: what has no end of its own ends then.
     pub stopped: watch::Receiver<bool>,
+    /// Told of every access.
+    pub auditor: Auditor,
     /// Whole answers that were given a moment ago.
     answers: Answers,
 }
@@ -54,7 +58,13 @@ pub struct Shared {
 impl Context {
     /// What handlers share at the beginning: nothing is remembered.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, keys: Arc<Keys>, config: &config::Config, stopped: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        keys: Arc<Keys>,
+        config: &config::Config,
+        auditor: Auditor,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
         Self(Arc::new(Shared {
             engine,
             keys,
@@ -63,6 +73,7 @@ impl Context {
             limits: config.http.clone(),
             listeners: Arc::new(Semaphore::new(config.http.listeners_max.min(Semaphore::MAX_PERMITS))),
             stopped,
+            auditor,
             answers: Answers::new(config.cache.answers()),
         }))
     }

@@ -1,5 +1,6 @@
 //! The admin listener's resources: probes, metrics, publishing and the access matrix. Never public.
 
+mod auditing;
 mod policy;
 mod publishing;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::source::Sources;
 use crate::telemetry;
 
+pub use auditing::Auditing;
 pub use policy::Policy;
 pub use publishing::Publishing;
 
@@ -36,12 +38,15 @@ pub struct Admin {
     pub publishing: Option<Publishing>,
     /// Reloads the access matrix.
     pub policy: Policy,
+    /// Tells who has read what.
+    pub auditing: Auditing,
 }
 
 /// The routes of the admin listener.
 pub fn routes(admin: Admin) -> Router {
     let publishing = admin.publishing.clone().map(publishing::routes).unwrap_or_default();
     let policy = policy::routes(admin.policy.clone());
+    let auditing = auditing::routes(admin.auditing.clone());
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
@@ -49,6 +54,7 @@ pub fn routes(admin: Admin) -> Router {
         .with_state(admin)
         .merge(publishing)
         .merge(policy)
+        .merge(auditing)
 }
 
 /// Whether the process answers. Asks nobody else: an orchestrator must not restart it for a database's sake.

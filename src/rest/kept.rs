@@ -28,8 +28,9 @@ pub(super) struct Kept {
     pub(super) current: bool,
     /// Where it is from.
     pub(super) origin: &'static str,
-    /// Rows that it delivers.
+    /// Rows that it delivers, and those of each relation.
     pub(super) rows: usize,
+    pub(super) related: Vec<u64>,
     /// The whole body, where nothing but the words, the caller and the versions make it what it is, and it was there before.
     pub(super) again: Option<Bytes>,
 }
@@ -56,15 +57,15 @@ pub(super) async fn answer(
         response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("martello-l1; hit"));
         engine.unmodified(plan);
         let again = Some(Bytes::new());
-        return Ok(Kept { response, next: None, current: true, origin: "l1", rows: 0, again });
+        return Ok(Kept { response, next: None, current: true, origin: "l1", rows: 0, related: Vec::new(), again });
     }
     let served = engine.serve(plan, representation).await.map_err(|error| Problem::from(error.as_ref()))?;
     let tag = served.tag(plan).filter(|_| conditional);
-    let (mut response, body, rows) = match tag.and_then(|tag| matched(headers, tag, codings)) {
-        Some(known) => (not_modified(known), Bytes::new(), 0),
+    let (mut response, body, rows, related) = match tag.and_then(|tag| matched(headers, tag, codings)) {
+        Some(known) => (not_modified(known), Bytes::new(), 0, Vec::new()),
         None => {
             let (response, body) = whole(engine, &served, representation, codings, tag).await;
-            (response, body, served.entry.rows)
+            (response, body, served.entry.rows, served.entry.related.clone())
         }
     };
     if conditional && tag.is_some() {
@@ -91,7 +92,7 @@ pub(super) async fn answer(
     };
     let again = (origin == "l1" && conditional && tag.is_some() && plan.published_at().is_some()).then_some(body);
     let current = served.stale != Some(Stale::IfError);
-    Ok(Kept { response, next, current, origin, rows, again })
+    Ok(Kept { response, next, current, origin, rows, related, again })
 }
 
 fn not_modified(known: HeaderValue) -> Response {

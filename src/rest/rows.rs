@@ -1,5 +1,6 @@
 //! Rows of a dataset: a page, or the one with a key.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use axum::body::{Body, Bytes};
@@ -180,6 +181,7 @@ impl Asking {
             current: true,
             origin: "source",
             rows: 0,
+            related: Vec::new(),
             again: None,
         };
         let conditional = matches!(self.method, Method::GET | Method::HEAD);
@@ -189,7 +191,7 @@ impl Asking {
             Act::DryRun => told(engine.estimate(plan, representation).await?),
             Act::Explain => told(engine.explain(plan).await?),
         };
-        let Kept { mut response, next, current, origin, rows, again } = kept;
+        let Kept { mut response, next, current, origin, rows, related, again } = kept;
         let unmodified = response.status() == StatusCode::NOT_MODIFIED;
         let headers = response.headers_mut();
         if !unmodified {
@@ -203,7 +205,7 @@ impl Asking {
         limited(plan, headers);
         self.decided(headers);
         let extensions = response.extensions_mut();
-        extensions.insert(Accesses::of(plan, rows, representation.media_type, origin));
+        extensions.insert(Accesses::of(plan, rows, related, representation.media_type, origin));
         if let Some(body) = again {
             let fresh = plan.version().and_then(|version| versions::fresh_until(plan.dataset(), version));
             let moved = plan.until().and_then(|until| u64::try_from(until.as_millisecond()).ok());
@@ -225,13 +227,18 @@ impl Asking {
 
     /// Every row, with the digest of all of them in a trailer for a client that reads trailers. A failure behind the first
     /// rows leaves the body unfinished, which no client takes for a whole one.
-    async fn stream(&self, plan: &Plan, representation: Representation) -> Result<Response, Problem> {
+    async fn stream(&self, plan: &Arc<Plan>, representation: Representation) -> Result<Response, Problem> {
         let (dataset, version) = (plan.dataset_arc(), plan.version().cloned());
         let trailers = self.headers.get_all(header::TE).iter().any(takes_trailers);
         let tier = self.principal.role().tier;
-        let pieces = self.context.engine.stream(plan.clone(), representation, tier, trailers).await?;
-        let frames = pieces.map_ok(|piece| match piece {
-            Piece::Bytes(bytes) => Frame::data(bytes),
+        let pieces = self.context.engine.stream(Plan::clone(plan), representation, tier, trailers).await?;
+        let counted = Arc::new(AtomicU64::new(0));
+        let accesses = Accesses::streamed(Arc::clone(plan), Arc::clone(&counted), representation.media_type);
+        let frames = pieces.map_ok(move |piece| match piece {
+            Piece::Bytes(bytes, rows) => {
+                counted.fetch_add(rows, Ordering::Relaxed);
+                Frame::data(bytes)
+            }
             Piece::Digest(digest) => {
                 let digest = format!("sha-256=:{}:", STANDARD.encode(digest));
                 // Base64 is a header's text.
@@ -240,6 +247,7 @@ impl Asking {
             }
         });
         let mut response = private(Body::new(StreamBody::new(frames)).into_response());
+        response.extensions_mut().insert(accesses);
         let headers = response.headers_mut();
         // It passes by every cache: it is as large as it is, and never asked for twice.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));

@@ -4,6 +4,7 @@
 //! hash and claims; what they let somebody do is above as well.
 
 mod api_key;
+mod audit;
 mod change;
 mod pointer;
 mod postgres;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::name::Name;
 
 pub use api_key::{ApiKey, KEYS_MAX};
+pub use audit::{Recorded, Sought};
 pub use change::{Change, Draft};
 pub use pointer::Pointer;
 pub use version::{Version, VersionId, Versions};

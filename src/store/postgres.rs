@@ -17,11 +17,16 @@ use crate::name::Name;
 const CONNECTIONS_MAX: u32 = 3;
 
 /// The files of `migrations/control`, each with what says that it has been applied, by whichever tool.
-const MIGRATIONS: [(&str, &str, &str); 2] = [
+const MIGRATIONS: [(&str, &str, &str); 3] = [
     (
         "20261125120000_versions",
         "SELECT to_regclass('martello.version') IS NOT NULL",
         include_str!("../../migrations/control/20261125120000_versions.sql"),
+    ),
+    (
+        "20261126120000_audit",
+        "SELECT to_regclass('martello.audit') IS NOT NULL",
+        include_str!("../../migrations/control/20261126120000_audit.sql"),
     ),
     (
         "20261126210000_api_keys",

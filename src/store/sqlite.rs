@@ -16,7 +16,8 @@ use crate::name::Name;
 
 const CONNECTIONS_MAX: u32 = 2;
 
-/// The tables of `schema/control`, in SQLite's types and names that no mart has: instants are microseconds, days and JSON texts.
+/// The tables of `schema/control`, in SQLite's types and names that no mart has: instants are microseconds, days, JSON
+/// and the times of events texts.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS martello_version (
   id TEXT PRIMARY KEY, dataset TEXT NOT NULL, number INTEGER NOT NULL CHECK (number > 0), relation TEXT NOT NULL,
@@ -31,7 +32,13 @@ CREATE TABLE IF NOT EXISTS martello_change (
 CREATE TABLE IF NOT EXISTS martello_api_key (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, subject TEXT NOT NULL, claims TEXT NOT NULL, hash TEXT NOT NULL,
   operator TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER
-) STRICT;";
+) STRICT;
+CREATE TABLE IF NOT EXISTS martello_audit (
+  id TEXT PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, dataset TEXT, role TEXT, subject TEXT, event TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS martello_audit_time ON martello_audit (time, id);
+CREATE INDEX IF NOT EXISTS martello_audit_dataset ON martello_audit (dataset, time, id);
+CREATE INDEX IF NOT EXISTS martello_audit_subject ON martello_audit (subject, time, id);";
 
 /// The newest versions of every dataset.
 const VERSIONS: &str = "SELECT v.*, v.id = p.version AS current \

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no one to reach")]
 
 mod architecture;
+mod audit;
 mod bodies;
 mod browser;
 mod caching;

@@ -151,9 +151,13 @@ impl Trial {
         self.sql(&format!("INSERT INTO {} VALUES {}", self.relation(table), rows.join(", ")));
     }
 
-    pub fn martello(&self, arguments: &[&str]) -> Ran {
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let file = self.folder.path().join("martello.yaml").display().to_string();
-        run(martello(&[&["--config", &file], arguments].concat()))
+        martello(&[&["--config", &file], arguments].concat())
+    }
+
+    pub fn martello(&self, arguments: &[&str]) -> Ran {
+        run(self.command(arguments))
     }
 
     pub fn publish(&self, table: &str) -> Ran {
@@ -166,6 +170,13 @@ impl Trial {
         config.sources.insert("marts".into(), config::Source::at(self.source()));
         config.control = Some(config::Control::at(&self.control));
         config
+    }
+
+    /// Adds to the configuration that commands read.
+    pub fn configure(&self, text: &str) {
+        let file = self.folder.path().join("martello.yaml");
+        let written = std::fs::read_to_string(&file).expect("a configuration");
+        std::fs::write(file, written + text).expect("written");
     }
 
     /// Changes the contract's text, for servers and commands that start from now on.
