@@ -65,7 +65,7 @@ impl Trial {
         std::fs::create_dir_all(path.join("datasets")).expect("a folder");
         let contract = CONTRACT.replace("RELATION", &format!("{name}.odd"));
         std::fs::write(path.join("datasets/odd.yaml"), contract).expect("written");
-        let access = "roles: [{name: any, tier: internal, claims: {a: b}, formats: all, export: true, datasets: {odd: {columns: all}}}]";
+        let access = "roles: [{name: any, tier: internal, claims: {a: b}, formats: all, export: true, aggregate: true, datasets: {odd: {columns: all}}}]";
         std::fs::write(path.join("access.yaml"), access).expect("written");
         trial
     }

@@ -267,7 +267,7 @@ fn a_fault_of_the_catalog_names_file_line_key_and_what_was_expected() {
             "claims",
             "expected at least one claim",
         ),
-        (ACCESS, "  - name: client_pro", "  - name: client_basic", 0, "name", "a second role client_basic"),
+        (ACCESS, "  - name: client_pro", "  - name: client_basic", 0, "name", "a second role or template client_basic"),
         (
             ACCESS,
             "tier: client\n",

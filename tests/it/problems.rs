@@ -123,8 +123,8 @@ fn told(answer: &Answer) -> String {
 }
 
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
-/// `publish` those of the admin listener.
-const OURS: [Kind; 8] = [
+/// `publish` and `access` those of the admin listener, `differential` those of grants that the demo has not.
+const OURS: [Kind; 12] = [
     problem::INTERNAL,
     problem::OVERLOADED,
     problem::SOURCE_UNAVAILABLE,
@@ -133,6 +133,10 @@ const OURS: [Kind; 8] = [
     problem::NOT_A_PUBLISHER,
     problem::NOT_PUBLISHED,
     problem::CONTROL_UNAVAILABLE,
+    problem::AGGREGATE_NOT_GRANTED,
+    problem::REVISION_NOT_GRANTED,
+    problem::NOT_AN_OFFICER,
+    problem::MATRIX_REFUSED,
 ];
 
 #[tokio::test]
@@ -210,6 +214,7 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
         ("GET", &format!("{rows}/AAPL/yesterday"), None, problem::INVALID_LITERAL),
         ("GET", &"/v1/datasets/news/rows?sort=headline".to_owned(), None, problem::NOT_SORTABLE),
         ("GET", &"/v1/datasets/news/rows?latest_by=symbols".to_owned(), None, problem::NOT_SORTABLE),
+        ("GET", &"/v1/datasets/social_daily/rows?sort=unique_authors".to_owned(), None, problem::COLUMN_MASKED),
         ("GET", &format!("{rows}?select=close,close"), None, problem::REPEATED_COLUMN),
         ("GET", &format!("{rows}?sort=close,-close"), None, problem::REPEATED_COLUMN),
         ("GET", &many_conditions, None, problem::TOO_COMPLEX),

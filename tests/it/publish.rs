@@ -38,8 +38,8 @@ versions: {keep: 2, for: 1h}
 ";
 const ACCESS: &str = "
 roles:
-  - {name: internal_publisher, tier: internal, claims: {a: publisher}, formats: all, export: true, datasets: {trial: {columns: all}}}
-  - {name: reader, tier: client, claims: {a: reader}, formats: all, datasets: {trial: {columns: all}}}
+  - {name: internal_publisher, tier: internal, claims: {a: publisher}, formats: all, export: true, aggregate: true, datasets: {trial: {columns: all}}}
+  - {name: reader, tier: client, claims: {a: reader}, formats: all, aggregate: true, datasets: {trial: {columns: all}}}
 ";
 
 /// A catalog of one dataset over a schema or a file of its own, and a control store.

@@ -209,7 +209,7 @@ fn trial(backend: Backend, name: &str, view: &str, folder: &std::path::Path) -> 
     };
     std::fs::create_dir_all(folder.join("datasets")).expect("a folder");
     std::fs::write(folder.join("datasets/broken.yaml"), CONTRACT.replace("RELATION", &relation)).expect("written");
-    let access = "roles: [{name: any, tier: internal, claims: {a: b}, formats: all, export: true, datasets: {broken: {columns: all}}}]";
+    let access = "roles: [{name: any, tier: internal, claims: {a: b}, formats: all, export: true, aggregate: true, datasets: {broken: {columns: all}}}]";
     std::fs::write(folder.join("access.yaml"), access).expect("written");
     config
 }

@@ -58,7 +58,7 @@ fn lists() -> Vec<Named> {
             ("available", flag("Whether it is kept: walks of pages that began on it stay on it.").into()),
             ("published_at", described("When it was published.").format(instant()).into()),
             ("data_through", nullable("The day up to which its data reaches.").into()),
-            ("rows", count("How many rows it has.").into()),
+            ("rows", nullable_count("How many rows it has; null where not all of them are yours to see.").into()),
             ("rollback_of", nullable_count("The older version that it serves again; null where it is new.").into()),
         ],
     );
@@ -145,6 +145,10 @@ fn contract() -> Vec<Named> {
             ("sort", flag("Whether rows may be ordered by it.").into()),
             ("searchable", flag("Whether search reads its words.").into()),
             ("aggregate", list("What may be computed over it.", text().examples(["avg", "max"]))),
+            (
+                "mask",
+                nullable("What is shown in place of its values; null where they are. A masked column is only shown.").into(),
+            ),
         ],
     );
     let point_in_time = object(
@@ -226,6 +230,10 @@ fn promises() -> Vec<Named> {
             ("rows_per_request", count("Rows of a page at most.").into()),
             ("rows_by_default", count("Rows of a page when you do not say.").into()),
             ("export", flag("Whether you may have all rows at once, by `limit=all`.").into()),
+            ("aggregate", flag("Whether you may ask for groups.").into()),
+            ("history", nullable("How far back the time of rows may lie, such as 2y; null without a limit.").into()),
+            ("delay", nullable("How long ago rows must have become known, such as 1d; null without a delay.").into()),
+            ("revision", nullable("The one revision of each fact that you have; null where you have all.").into()),
         ],
     );
     let links = object(

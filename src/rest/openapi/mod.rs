@@ -67,8 +67,10 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         paths = paths
             .path(&path, PathItem::new(HttpMethod::Get, operations::list_rows(view, &about)))
             .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view)))
-            .path(of("aggregate"), PathItem::new(HttpMethod::Get, operations::aggregate(view)))
             .path(of("query"), PathItem::new(HttpMethod::Post, operations::post_query(view)));
+        if view.aggregates() {
+            paths = paths.path(of("aggregate"), PathItem::new(HttpMethod::Get, operations::aggregate(view)));
+        }
         components = components
             .schemas_from_iter(rows::schemas(view))
             .schemas_from_iter(groups::schemas(view))

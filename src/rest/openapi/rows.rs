@@ -47,6 +47,22 @@ pub(super) fn shared(media_types: MediaTypes) -> Vec<Named> {
         ],
     );
     let meta = meta.property("tz", described("The time zone of timestamps, where `tz` asked for one."));
+    let limited = list(
+        "Ends of time behind which rows are kept from you; absent where none are. There may be rows beyond them.",
+        named("Window"),
+    );
+    let meta = meta.property("limited_by", limited);
+    let window = object(
+        "An end of time behind which rows are kept from you.",
+        [
+            ("window", described("Which end.").enum_values(Some(["history", "delay"])).into()),
+            ("dataset", described("Whose rows.").into()),
+            ("column", described("The column that is bound.").into()),
+        ],
+    );
+    let window = window
+        .property("from", described("Nothing before this date or instant is yours to see."))
+        .property("to", described("Nothing behind this date or instant is yours to see yet."));
     let formats = media_types.iter().map(MediaType::format);
     let format = described("A format of answers. Without it and an Accept header, the first that you may have.");
     let format = format.enum_values(Some(formats));
@@ -74,6 +90,7 @@ pub(super) fn shared(media_types: MediaTypes) -> Vec<Named> {
     components([
         ("PageInfo", page),
         ("Meta", meta),
+        ("Window", window),
         ("Format", format),
         ("Numbers", numbers),
         ("Shape", shape),
