@@ -19,6 +19,7 @@ use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
 use crate::http::{Context, Front, warm_up};
+use crate::limit::Limiter;
 use crate::ops;
 use crate::query::CursorKey;
 use crate::redis::{self, Redis};
@@ -103,6 +104,7 @@ pub struct Running {
     /// Where the admin listener is.
     pub admin: SocketAddr,
     draining: Arc<AtomicBool>,
+    limiter: Arc<Limiter>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     /// What goes on beside the listeners, and may end anywhere.
@@ -155,7 +157,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         streams: Streams::new(&config.streams),
     });
     let (stop, stopped) = watch::channel(false);
-    let context = Context::new(engine, keys, &config, stopped.clone());
+    let limiter = Limiter::new(redis.clone(), config.limits);
+    let context = Context::new(engine, keys, Arc::clone(&limiter), &config, stopped.clone());
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -185,10 +188,11 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())
         .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
         .chain(hints.map(tokio::spawn))
+        .chain([tokio::spawn(Arc::clone(&limiter).run())])
         .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
-    Ok(Running { public: public_address, admin: admin_address, draining, stop, tasks, beside })
+    Ok(Running { public: public_address, admin: admin_address, draining, limiter, stop, tasks, beside })
 }
 
 impl Running {
@@ -209,6 +213,7 @@ impl Running {
             }
         }
         self.beside.iter().for_each(JoinHandle::abort);
+        self.limiter.leave().await;
     }
 }
 

@@ -119,6 +119,11 @@ struct RoleForm {
     formats: Option<Spanned<FormatsForm>>,
     #[serde(default)]
     export: bool,
+    requests_per_second: Option<u32>,
+    requests_per_day: Option<u64>,
+    rows_per_day: Option<u64>,
+    concurrent_requests: Option<u32>,
+    graphql_cost: Option<u64>,
     #[serde(default)]
     datasets: BTreeMap<String, Spanned<GrantForm>>,
 }
@@ -192,7 +197,14 @@ fn roles(form: &MatrixForm, catalog: &Catalog, checked: &mut Checked<'_>) -> Vec
         }
         let description = form.description.trim().to_owned();
         let claims = form.claims.value.clone();
-        roles.push(Role::new(name.clone(), form.tier, description, claims, Limits::default(), grants));
+        let limits = Limits {
+            requests_per_second: form.requests_per_second,
+            requests_per_day: form.requests_per_day,
+            rows_per_day: form.rows_per_day,
+            concurrent_requests: form.concurrent_requests,
+            graphql_cost: form.graphql_cost,
+        };
+        roles.push(Role::new(name.clone(), form.tier, description, claims, limits, grants));
     }
     roles
 }

@@ -130,6 +130,9 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("redis.timeout", "expected more than 0: it is what ends a wait");
         }
     }
+    if config.limits.instances == 0 {
+        return refuse("limits.instances", "expected at least 1");
+    }
     let Auth { issuer, audience, token_types, leeway, jwks, .. } = &config.auth;
     if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
         return refuse("auth", "expected issuer, audience and token_types that are not empty");

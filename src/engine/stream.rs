@@ -43,8 +43,8 @@ impl Streams {
 
 /// A part of a streamed document.
 pub enum Piece {
-    /// Its next bytes.
-    Bytes(Bytes),
+    /// Its next bytes, and how many rows went into them.
+    Bytes(Bytes, u64),
     /// The SHA-256 of all of them, behind the last.
     Digest([u8; 32]),
 }
@@ -81,20 +81,21 @@ impl Engine {
         let pieces = async_stream::try_stream! {
             let _room = room;
             let mut next = first;
-            let mut out = Vec::new();
+            let (mut out, mut rows) = (Vec::new(), 0);
             while let Some(batch) = next {
                 let batch: RecordBatch = batch.project(&shown).map_err(Error::Batch)?;
                 encoder.write(&batch, &mut out).map_err(Error::Encode)?;
+                rows += batch.num_rows() as u64;
                 drop(batch);
                 if !out.is_empty() {
                     digest.iter_mut().for_each(|digest| digest.update(&out));
-                    yield Piece::Bytes(std::mem::take(&mut out).into());
+                    yield Piece::Bytes(std::mem::take(&mut out).into(), std::mem::take(&mut rows));
                 }
                 next = batches.try_next().await.map_err(|error| failure(&plan, error))?;
             }
             encoder.finish(&mut out).map_err(Error::Encode)?;
             digest.iter_mut().for_each(|digest| digest.update(&out));
-            yield Piece::Bytes(out.into());
+            yield Piece::Bytes(out.into(), rows);
             if let Some(digest) = digest.and_then(|digest| digest.finish().as_ref().try_into().ok()) {
                 yield Piece::Digest(digest);
             }

@@ -20,6 +20,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::Context;
 use super::account::{Accesses, Account, Meters, Settled};
+use super::limits::{Admission, Counted};
 use super::middleware::{REQUEST_ID, identify, request_id};
 use crate::auth::{Matrix, Principal};
 use crate::bounded::Bounded;
@@ -70,6 +71,7 @@ struct Answer {
     replay: Replay,
     caller: Principal,
     accesses: Accesses,
+    counted: Counted,
     matrix: Weak<Matrix>,
     keys: u64,
     meters: Meters,
@@ -158,11 +160,14 @@ impl Front {
             self.context.answers.0.remove(words);
             return None;
         }
+        // What cannot be counted here goes the long way, and hears there why not.
+        let permit = answer.counted.again(&self.context.limiter)?;
         let mut response = Response::new(Body::from(answer.replay.body.clone()));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers.clone();
         let request_id = request_id(headers);
         identify(response.headers_mut(), &request_id);
+        response = answer.counted.dress(&self.context.limiter, response, permit);
         answer.given.fetch_add(1, Ordering::Relaxed);
         answer.replay.tally.hit(Tier::Memory);
         answer.meters.again();
@@ -194,6 +199,7 @@ where
         }
         let account = Account::default();
         request.extensions_mut().insert(account.clone());
+        request.extensions_mut().insert(Admission::default());
         let (context, routes) = (self.context.clone(), self.routes.clone());
         let answered = async move {
             // Found out before the answer is made: what changes meanwhile makes it one that does not hold.
@@ -207,12 +213,14 @@ where
                 let mut headers = response.headers().clone();
                 headers.remove(REQUEST_ID);
                 let (status, caller) = (response.status(), caller.clone());
+                let counted = Counted::of(&caller, &accesses, status);
                 let answer = Answer {
                     status,
                     headers,
                     replay,
                     caller,
                     accesses,
+                    counted,
                     matrix,
                     keys,
                     meters,

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::Context;
 use super::account::{Meters, Settled};
 use super::front::Replay;
+use super::limits::{Admission, settle};
 use super::problem::{self, Problem};
 use crate::config;
 
@@ -52,6 +53,7 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let request_id = request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let admission = request.extensions().get::<Admission>().cloned();
     let span = tracing::info_span!("request", request_id, trace_id = trace_id(request.headers()));
 
     let answer = async {
@@ -65,6 +67,9 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         }
     };
     let mut response = answer.instrument(span.clone()).await;
+    if let Some(admission) = &admission {
+        response = settle(context, admission, &method, response).await;
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) {
         let _entered = span.enter();
         let mut rendered = problem.render(&request_id);

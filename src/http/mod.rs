@@ -5,6 +5,7 @@ mod announcements;
 pub mod conditional;
 pub mod extract;
 mod front;
+mod limits;
 mod middleware;
 pub mod problem;
 mod remembered;
@@ -16,11 +17,13 @@ use tokio::sync::{Semaphore, watch};
 use crate::auth::Keys;
 use crate::config;
 use crate::engine::Engine;
+use crate::limit::Limiter;
 
 pub use account::{Access, Accesses, Account};
 pub use announcements::announced;
 pub use extract::Caller;
 pub use front::{Front, Replay, warm_up};
+pub use limits::{Admission, left};
 pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
 pub use problem::Problem;
 pub use remembered::{Callers, Questions};
@@ -43,6 +46,8 @@ pub struct Shared {
     pub questions: Questions,
     /// The listener's limits.
     pub limits: config::Http,
+    /// Counts what callers use up.
+    pub limiter: Arc<Limiter>,
     /// Room for those who wait for publishes.
     pub(super) listeners: Arc<Semaphore>,
     /// Whether the process is on its way out: what has no end of its own ends then.
@@ -54,13 +59,20 @@ pub struct Shared {
 impl Context {
     /// What handlers share at the beginning: nothing is remembered.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, keys: Arc<Keys>, config: &config::Config, stopped: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        keys: Arc<Keys>,
+        limiter: Arc<Limiter>,
+        config: &config::Config,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
         Self(Arc::new(Shared {
             engine,
             keys,
             callers: Callers::default(),
             questions: Questions::default(),
             limits: config.http.clone(),
+            limiter,
             listeners: Arc::new(Semaphore::new(config.http.listeners_max.min(Semaphore::MAX_PERMITS))),
             stopped,
             answers: Answers::new(config.cache.answers()),

@@ -14,7 +14,7 @@ use crate::support::{Answer, Backend, Server, config, variable};
 const ROWS: &str = "/v1/datasets/trial/rows";
 
 /// Memory, and a Redis that only this test uses.
-fn with_caches(mut config: Config, prefix: &str) -> Config {
+pub fn with_caches(mut config: Config, prefix: &str) -> Config {
     config.cache = config::Cache::default();
     let mut redis = config::Redis::at(variable("MARTELLO_TEST_REDIS"));
     redis.prefix = format!("{prefix}-{}", std::process::id());
@@ -23,14 +23,14 @@ fn with_caches(mut config: Config, prefix: &str) -> Config {
 }
 
 /// The sum of a counter over all its labels.
-async fn counted(server: &Server, name: &str) -> u64 {
+pub async fn counted(server: &Server, name: &str) -> u64 {
     let metrics = server.admin("/metrics").await.text();
     let of_name =
         metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));
     of_name.map(|line| line.rsplit(' ').next().expect("a number").parse::<u64>().expect("a number")).sum()
 }
 
-async fn statements(server: &Server) -> u64 {
+pub async fn statements(server: &Server) -> u64 {
     counted(server, "martello_source_seconds_count").await
 }
 

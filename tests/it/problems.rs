@@ -124,7 +124,7 @@ fn told(answer: &Answer) -> String {
 
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
 /// `publish` those of the admin listener.
-const OURS: [Kind; 8] = [
+const OURS: [Kind; 10] = [
     problem::INTERNAL,
     problem::OVERLOADED,
     problem::SOURCE_UNAVAILABLE,
@@ -133,6 +133,8 @@ const OURS: [Kind; 8] = [
     problem::NOT_A_PUBLISHER,
     problem::NOT_PUBLISHED,
     problem::CONTROL_UNAVAILABLE,
+    problem::QUOTA_EXCEEDED,
+    problem::TEMPORARY_REDUCED_CAPACITY,
 ];
 
 #[tokio::test]
