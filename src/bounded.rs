@@ -35,6 +35,12 @@ where
         self.0.get(key)
     }
 
+    /// The value of a key, made where there is none: whoever asks at the same time gets the same one.
+    #[must_use]
+    pub fn get_or_insert(&self, key: K, make: impl FnOnce() -> V) -> V {
+        self.0.get_with(key, make)
+    }
+
     /// Keeps a value.
     pub fn insert(&self, key: K, value: V) {
         self.0.insert(key, value);

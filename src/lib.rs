@@ -15,6 +15,7 @@ pub mod config;
 pub mod encode;
 pub mod engine;
 pub mod http;
+pub mod limit;
 pub mod migrate;
 pub mod name;
 pub mod ops;

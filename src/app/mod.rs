@@ -21,6 +21,7 @@ use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
 use crate::http::{Context, Front, warm_up};
+use crate::limit::Limiter;
 use crate::ops;
 use crate::plan;
 use crate::query::CursorKey;
@@ -113,6 +114,7 @@ pub struct Running {
     pub admin: SocketAddr,
     reloader: Arc<Reloader>,
     draining: Arc<AtomicBool>,
+    limiter: Arc<Limiter>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     /// What writes the audit: it ends behind all that it is told of.
@@ -192,7 +194,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         streams: Streams::new(&config.streams),
     });
     let (stop, stopped) = watch::channel(false);
-    let context = Context::new(engine, keys, &config, auditor, stopped.clone());
+    let limiter = Limiter::new(redis.clone(), config.limits);
+    let context = Context::new(engine, keys, Arc::clone(&limiter), auditor, &config, stopped.clone());
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -225,11 +228,12 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         .chain([tokio::spawn(Arc::clone(&reloader).watch(config.access.watch))])
         .chain(revocations.map(|revocations| tokio::spawn(revocations.run())))
         .chain(roll.map(|roll| tokio::spawn(roll.run())))
+        .chain([tokio::spawn(Arc::clone(&limiter).run())])
         .chain((config.cache.warm_up > 0).then(|| tokio::spawn(warm_up(context.clone(), config.cache.warm_up))))
         .collect();
     tracing::info!(public = %public_address, admin = %admin_address, "serving");
     let (public, admin, drain_timeout) = (public_address, admin_address, http.drain_timeout);
-    Ok(Running { public, admin, reloader, draining, stop, tasks, audit, drain_timeout, beside })
+    Ok(Running { public, admin, reloader, limiter, draining, stop, tasks, audit, drain_timeout, beside })
 }
 
 impl Running {
@@ -259,6 +263,7 @@ impl Running {
             audit.end(self.drain_timeout).await;
         }
         self.beside.iter().for_each(JoinHandle::abort);
+        self.limiter.leave().await;
     }
 }
 

@@ -33,6 +33,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         "cache-status",
         "x-request-id",
         "retry-after",
+        "ratelimit",
+        "ratelimit-policy",
         "deprecation",
         "sunset",
         "martello-next-cursor",

@@ -144,6 +144,9 @@ fn check(mut config: Config) -> Result<Config, Error> {
     if *queue == 0 {
         return refuse("audit.queue", "expected at least 1");
     }
+    if config.limits.instances == 0 {
+        return refuse("limits.instances", "expected at least 1");
+    }
     let Auth { issuer, audience, token_types, leeway, jwks, revocation_poll, .. } = &config.auth;
     if issuer.is_empty() || audience.is_empty() || token_types.is_empty() {
         return refuse("auth", "expected issuer, audience and token_types that are not empty");

@@ -48,6 +48,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Who has read what.
     pub audit: Audit,
+    /// What callers may use up, where Redis does not say.
+    pub limits: Limits,
     /// Logs.
     pub log: Log,
 }
@@ -67,6 +69,7 @@ impl Default for Config {
             cache: Cache::default(),
             redis: None,
             audit: Audit::default(),
+            limits: Limits::default(),
             log: Log::default(),
         }
     }
@@ -506,6 +509,32 @@ impl<'de> Deserialize<'de> for AuditTo {
 
         input.deserialize_any(Words)
     }
+}
+
+/// What callers may use up is a role's matter, in the access matrix; this is how instances share it out.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// What is done while Redis does not answer: `share` or `deny`. `share`.
+    pub fallback: Fallback,
+    /// So many instances are taken to serve for as long as no Redis has said how many do. 1.
+    pub instances: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { fallback: Fallback::Share, instances: 1 }
+    }
+}
+
+/// What an instance does without Redis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fallback {
+    /// It lets each caller have its part of what all instances may give.
+    Share,
+    /// It gives what it was lent, and refuses what it does not know of.
+    Deny,
 }
 
 /// What is logged, and how.

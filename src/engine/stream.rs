@@ -43,7 +43,7 @@ impl Streams {
 
 /// A part of a streamed document.
 pub enum Piece {
-    /// Its next bytes, and how many rows have gone into it since those before.
+    /// Its next bytes, and how many rows went into them.
     Bytes(Bytes, u64),
     /// The SHA-256 of all of them, behind the last.
     Digest([u8; 32]),
@@ -81,8 +81,7 @@ impl Engine {
         let pieces = async_stream::try_stream! {
             let _room = room;
             let mut next = first;
-            let mut out = Vec::new();
-            let mut rows = 0;
+            let (mut out, mut rows) = (Vec::new(), 0);
             while let Some(batch) = next {
                 let batch: RecordBatch = batch.project(&shown).map_err(Error::Batch)?;
                 encoder.write(&batch, &mut out).map_err(Error::Encode)?;

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Context;
 use super::account::Account;
+use super::limits::admit;
 use super::problem::{self, Problem};
 use crate::auth::Principal;
 use crate::encode::{MediaType, MediaTypes};
@@ -40,6 +41,7 @@ impl FromRequestParts<Context> for Caller {
         let alone = headers.next().filter(|_| headers.next().is_none());
         if let Some(principal) = alone.and_then(|header| context.callers.known(header, &context.keys, &matrix)) {
             account.note(&principal);
+            admit(parts, context, &principal).await?;
             return Ok(Self(principal));
         }
         let headers = parts.headers.get_all(AUTHORIZATION).iter().map(axum::http::HeaderValue::as_bytes);
@@ -50,6 +52,7 @@ impl FromRequestParts<Context> for Caller {
         if let Some(header) = alone {
             context.callers.remember(header, &principal, generation, &matrix);
         }
+        admit(parts, context, &principal).await?;
         Ok(Self(principal))
     }
 }

@@ -21,6 +21,7 @@ use tower::{Service, ServiceExt as _};
 use super::Context;
 use super::account::{Accesses, Account, Meters, Settled};
 use super::audited::Told;
+use super::limits::{Admission, Counted};
 use super::middleware::{REQUEST_ID, identify, request_id};
 use crate::auth::{Matrix, Principal};
 use crate::bounded::Bounded;
@@ -73,6 +74,7 @@ struct Answer {
     accesses: Accesses,
     /// What the audit is told each time.
     told: Option<Told>,
+    counted: Counted,
     matrix: Weak<Matrix>,
     keys: u64,
     meters: Meters,
@@ -161,11 +163,14 @@ impl Front {
             self.context.answers.0.remove(words);
             return None;
         }
+        // What cannot be counted here goes the long way, and hears there why not.
+        let permit = answer.counted.again(&self.context.limiter)?;
         let mut response = Response::new(Body::from(answer.replay.body.clone()));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers.clone();
         let request_id = request_id(headers);
         identify(response.headers_mut(), &request_id);
+        response = answer.counted.dress(&self.context.limiter, response, permit);
         answer.given.fetch_add(1, Ordering::Relaxed);
         answer.replay.tally.hit(Tier::Memory);
         answer.meters.again();
@@ -200,6 +205,7 @@ where
         }
         let account = Account::default();
         request.extensions_mut().insert(account.clone());
+        request.extensions_mut().insert(Admission::default());
         let (context, routes) = (self.context.clone(), self.routes.clone());
         let answered = async move {
             // Found out before the answer is made: what changes meanwhile makes it one that does not hold.
@@ -214,6 +220,7 @@ where
                 let mut headers = response.headers().clone();
                 headers.remove(REQUEST_ID);
                 let (status, caller) = (response.status(), caller.clone());
+                let counted = Counted::of(&caller, &accesses, status);
                 let answer = Answer {
                     status,
                     headers,
@@ -221,6 +228,7 @@ where
                     caller,
                     accesses,
                     told,
+                    counted,
                     matrix,
                     keys,
                     meters,

@@ -20,6 +20,7 @@ use super::Context;
 use super::account::{Account, Meters, Settled};
 use super::audited::Answered;
 use super::front::Replay;
+use super::limits::{Admission, settle};
 use super::problem::{self, Problem};
 use crate::config;
 
@@ -54,6 +55,7 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let account = request.extensions().get::<Account>().cloned();
+    let admission = request.extensions().get::<Admission>().cloned();
     let span = tracing::info_span!("request", request_id, trace_id = trace_id(request.headers()));
 
     let answer = async {
@@ -68,6 +70,9 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     };
     let mut response = answer.instrument(span.clone()).await;
     let mut refused = None;
+    if let Some(admission) = &admission {
+        response = settle(context, admission, &method, response).await;
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) {
         let _entered = span.enter();
         refused = Some(problem.kind);

@@ -6,6 +6,7 @@ mod audited;
 pub mod conditional;
 pub mod extract;
 mod front;
+mod limits;
 mod middleware;
 pub mod problem;
 mod remembered;
@@ -18,11 +19,13 @@ use crate::audit::Auditor;
 use crate::auth::Keys;
 use crate::config;
 use crate::engine::Engine;
+use crate::limit::Limiter;
 
 pub use account::{Access, Accesses, Account};
 pub use announcements::announced;
 pub use extract::Caller;
 pub use front::{Front, Replay, warm_up};
+pub use limits::{Admission, left};
 pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
 pub use problem::Problem;
 pub use remembered::{Callers, Questions};
@@ -45,6 +48,8 @@ pub struct Shared {
     pub questions: Questions,
     /// The listener's limits.
     pub limits: config::Http,
+    /// Counts what callers use up.
+    pub limiter: Arc<Limiter>,
     /// Room for those who wait for publishes.
     pub(super) listeners: Arc<Semaphore>,
     /// Whether the process is on its way out: what has no end of its own ends then.
@@ -61,8 +66,9 @@ impl Context {
     pub fn new(
         engine: Arc<Engine>,
         keys: Arc<Keys>,
-        config: &config::Config,
+        limiter: Arc<Limiter>,
         auditor: Auditor,
+        config: &config::Config,
         stopped: watch::Receiver<bool>,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -71,6 +77,7 @@ impl Context {
             callers: Callers::default(),
             questions: Questions::default(),
             limits: config.http.clone(),
+            limiter,
             listeners: Arc::new(Semaphore::new(config.http.listeners_max.min(Semaphore::MAX_PERMITS))),
             stopped,
             auditor,

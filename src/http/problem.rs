@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::auth;
 use crate::encode::{MediaTypes, Refused};
 use crate::engine;
+use crate::limit;
 use crate::plan;
 use crate::publish::PublishError;
 use crate::source;
@@ -128,6 +129,10 @@ kinds! {
         "The relation does not keep its contract, does not meet its checks, or holds an older version; or there is no version to go back to. The detail says which. What is current is as it was.";
     CONTROL_UNAVAILABLE = "control-unavailable", SERVICE_UNAVAILABLE, "The control store is out",
         "What is published cannot be changed now, or what is current was not heard of for too long. Try again after Retry-After.";
+    QUOTA_EXCEEDED = "quota-exceeded", TOO_MANY_REQUESTS, "A quota is used up",
+        "You have used up what your role may have of violated-policies: requests of a second or a day, rows of a day, or requests at once. Try again after Retry-After, or ask for less. The headers RateLimit-Policy and RateLimit of every answer, and /v1/usage, say what is left.";
+    TEMPORARY_REDUCED_CAPACITY = "temporary-reduced-capacity", SERVICE_UNAVAILABLE, "What you may use up is not known now",
+        "The store that counts requests for all instances is out, and nothing is given without it. Try again after Retry-After.";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
         "A fault on our side. It is logged under the request_id: quote it when you ask.";
     OVERLOADED = "overloaded", SERVICE_UNAVAILABLE, "The server is full",
@@ -149,6 +154,8 @@ pub struct Problem {
     pub parameter: Option<String>,
     /// What may help.
     pub hint: Option<String>,
+    /// Names of the quotas that are used up.
+    pub violated_policies: Vec<&'static str>,
     /// The internal cause of a 5xx, for the log only.
     cause: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -158,7 +165,8 @@ impl Problem {
     /// A problem of that kind.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), parameter: None, hint: None, cause: None, headers: Vec::new() }
+        let (detail, violated_policies, headers) = (detail.into(), Vec::new(), Vec::new());
+        Self { kind, detail, parameter: None, hint: None, violated_policies, cause: None, headers }
     }
 
     /// Names the parameter at fault.
@@ -201,6 +209,7 @@ impl Problem {
             request_id,
             parameter: self.parameter.as_deref(),
             hint: self.hint.as_deref(),
+            violated_policies: &self.violated_policies,
         };
         // A body of texts and a number serializes.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
@@ -227,6 +236,8 @@ struct Body<'a> {
     parameter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
+    violated_policies: &'a [&'static str],
 }
 
 impl IntoResponse for Problem {
@@ -265,6 +276,21 @@ impl From<auth::Error> for Problem {
                 Self::new(NO_ROLE, "the token's claims do not make exactly one role")
                     .header(challenge, r#"Bearer realm="martello", error="insufficient_scope""#)
             }
+        }
+    }
+}
+
+impl From<limit::Refused> for Problem {
+    fn from(refused: limit::Refused) -> Self {
+        match refused {
+            limit::Refused::Spent { policies, retry_after } => {
+                let mut problem = Self::new(QUOTA_EXCEEDED, format!("used up: {}", policies.join(", ")));
+                problem.violated_policies = policies;
+                problem.headers.push((header::RETRY_AFTER, HeaderValue::from(retry_after)));
+                problem
+            }
+            limit::Refused::Unknown => Self::new(TEMPORARY_REDUCED_CAPACITY, "what is left for you is not known now")
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
         }
     }
 }

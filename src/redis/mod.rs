@@ -1,9 +1,10 @@
-//! Redis, as far as Martello leans on it: values that come and go, leases, and hints between instances.
+//! Redis, as far as Martello leans on it: values that come and go, leases, shares, and hints between instances.
 //!
 //! Nothing here fails: whatever Redis does not do in time it has not done, and the caller goes on without it. This room
 //! knows keys and bytes, and nothing of what they are.
 
 mod breaker;
+mod quota;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::config;
 use crate::telemetry;
 
 use breaker::Breaker;
+
+pub use quota::{Draw, Drawn};
 
 /// The channel on which a publish is told.
 pub const PUBLISHED: &str = "published";

@@ -7,6 +7,7 @@ mod docs;
 mod events;
 mod expand;
 mod kept;
+mod me;
 pub mod openapi;
 mod params;
 mod representation;
@@ -34,6 +35,8 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}/aggregate", get(rows::aggregate))
         .route("/v1/datasets/{dataset}/query", post(rows::query))
         .route("/v1/datasets/{dataset}/versions", get(versions::list))
+        .route("/v1/me", get(me::describe))
+        .route("/v1/usage", get(me::usage))
         .route("/v1/events", get(events::listen))
         .route("/openapi.json", get(docs::document))
         .route("/docs", get(docs::page))

@@ -26,7 +26,7 @@ use crate::engine::{Entry, Piece, Representation};
 use crate::http::extract::{parameters, segments};
 use crate::http::problem;
 use crate::http::problem::shown;
-use crate::http::{Accesses, Caller, Context, Problem, Questions, Replay};
+use crate::http::{Accesses, Admission, Caller, Context, Problem, Questions, Replay};
 use crate::plan;
 use crate::plan::{End, Plan};
 use crate::query::Cursor;
@@ -55,6 +55,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 pub(super) struct Asking {
     context: Context,
     principal: Principal,
+    admission: Admission,
     dataset: String,
     method: Method,
     uri: Uri,
@@ -74,7 +75,8 @@ impl FromRequestParts<Context> for Asking {
         // Nobody behind reads them.
         let headers = std::mem::take(&mut parts.headers);
         let (context, uri) = (context.clone(), parts.uri.clone());
-        Ok(Self { context, principal, dataset, method: parts.method.clone(), uri, headers })
+        let admission = parts.extensions.get::<Admission>().cloned().unwrap_or_default();
+        Ok(Self { context, principal, admission, dataset, method: parts.method.clone(), uri, headers })
     }
 }
 
@@ -185,6 +187,10 @@ impl Asking {
             again: None,
         };
         let conditional = matches!(self.method, Method::GET | Method::HEAD);
+        // Who has no row left asks no source. An answer that the client may have already costs it none.
+        if asked.act == Act::Answer && (plan.whole() || !self.headers.contains_key(header::IF_NONE_MATCH)) {
+            self.admission.may_deliver(&self.context).await?;
+        }
         let kept = match asked.act {
             Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
             Act::Answer => kept::answer(engine, plan, representation, &self.headers, conditional).await?,
@@ -234,9 +240,11 @@ impl Asking {
         let pieces = self.context.engine.stream(Plan::clone(plan), representation, tier, trailers).await?;
         let counted = Arc::new(AtomicU64::new(0));
         let accesses = Accesses::streamed(Arc::clone(plan), Arc::clone(&counted), representation.media_type);
+        let (context, admission) = (self.context.clone(), self.admission.clone());
         let frames = pieces.map_ok(move |piece| match piece {
             Piece::Bytes(bytes, rows) => {
                 counted.fetch_add(rows, Ordering::Relaxed);
+                admission.delivered(&context, rows);
                 Frame::data(bytes)
             }
             Piece::Digest(digest) => {

@@ -30,7 +30,7 @@ pub async fn counted(server: &Server, name: &str) -> u64 {
     of_name.map(|line| line.rsplit(' ').next().expect("a number").parse::<u64>().expect("a number")).sum()
 }
 
-async fn statements(server: &Server) -> u64 {
+pub async fn statements(server: &Server) -> u64 {
     counted(server, "martello_source_seconds_count").await
 }
 

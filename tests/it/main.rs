@@ -20,6 +20,7 @@ mod formats;
 mod frames;
 mod hostile;
 mod language;
+mod limits;
 mod load;
 mod migrations;
 mod openapi;

@@ -123,8 +123,9 @@ fn told(answer: &Answer) -> String {
 }
 
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
-/// `publish` and `access` those of the admin listener, `differential` those of grants that the demo has not.
-const OURS: [Kind; 12] = [
+/// `publish` and `access` those of the admin listener, `differential` those of grants that the demo
+/// has not, `limits` those of what is used up.
+const OURS: [Kind; 14] = [
     problem::INTERNAL,
     problem::OVERLOADED,
     problem::SOURCE_UNAVAILABLE,
@@ -137,6 +138,8 @@ const OURS: [Kind; 12] = [
     problem::REVISION_NOT_GRANTED,
     problem::NOT_AN_OFFICER,
     problem::MATRIX_REFUSED,
+    problem::QUOTA_EXCEEDED,
+    problem::TEMPORARY_REDUCED_CAPACITY,
 ];
 
 #[tokio::test]

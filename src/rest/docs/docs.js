@@ -50,7 +50,8 @@ async function show(event) {
       },
     });
     welcome.hidden = true;
-    const datasets = spec.tags.length - 1;
+    // Beside each dataset's own tag there are `datasets` and `caller`.
+    const datasets = spec.tags.length - 2;
     say(`This token may ask ${datasets} ${datasets === 1 ? "dataset" : "datasets"}.`);
   } catch (error) {
     say(String(error), true);

@@ -147,7 +147,8 @@ fn contract() -> Vec<Named> {
             ("aggregate", list("What may be computed over it.", text().examples(["avg", "max"]))),
             (
                 "mask",
-                nullable("What is shown in place of its values; null where they are. A masked column is only shown.").into(),
+                nullable("What is shown in place of its values; null where they are. A masked column is only shown.")
+                    .into(),
             ),
         ],
     );

@@ -3,6 +3,7 @@
 //! It reads views only, so what a role may not see is not in it. What several operations share has a name among the
 //! components, so that a generated client has one type for it.
 
+mod caller;
 mod dataset;
 mod groups;
 mod operations;
@@ -47,6 +48,7 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
     let mut components = ComponentsBuilder::new()
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(dataset::schemas(&views))
+        .schemas_from_iter(caller::schemas())
         .schemas_from_iter(rows::shared(media_types))
         .schemas_from_iter(questions::shared(role.tier == Tier::Internal))
         .schemas_from_iter(problems::schemas());
@@ -56,8 +58,13 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
     let mut paths = PathsBuilder::new()
         .path("/v1/datasets", PathItem::new(HttpMethod::Get, operations::list_datasets()))
         .path("/v1/datasets/{dataset}", PathItem::new(HttpMethod::Get, operations::get_dataset()))
-        .path("/v1/datasets/{dataset}/versions", PathItem::new(HttpMethod::Get, operations::list_versions()));
-    let mut tags = vec![TagBuilder::new().name("datasets").description(Some("What there is to ask.")).build()];
+        .path("/v1/datasets/{dataset}/versions", PathItem::new(HttpMethod::Get, operations::list_versions()))
+        .path("/v1/me", PathItem::new(HttpMethod::Get, operations::get_me()))
+        .path("/v1/usage", PathItem::new(HttpMethod::Get, operations::get_usage()));
+    let mut tags = vec![
+        TagBuilder::new().name("datasets").description(Some("What there is to ask.")).build(),
+        TagBuilder::new().name("caller").description(Some("Who you are, and what you have used up.")).build(),
+    ];
     for view in &views {
         let dataset = view.dataset();
         let of = |what: &str| format!("/v1/datasets/{}/{what}", dataset.name);
@@ -66,11 +73,11 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         let about = operations::about(view, role);
         paths = paths
             .path(&path, PathItem::new(HttpMethod::Get, operations::list_rows(view, &about)))
-            .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view)))
-            .path(of("query"), PathItem::new(HttpMethod::Post, operations::post_query(view)));
+            .path(format!("{path}{key}"), PathItem::new(HttpMethod::Get, operations::get_row(view)));
         if view.aggregates() {
             paths = paths.path(of("aggregate"), PathItem::new(HttpMethod::Get, operations::aggregate(view)));
         }
+        paths = paths.path(of("query"), PathItem::new(HttpMethod::Post, operations::post_query(view)));
         components = components
             .schemas_from_iter(rows::schemas(view))
             .schemas_from_iter(groups::schemas(view))
@@ -81,11 +88,16 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
     let request_id = HeaderBuilder::new()
         .description(Some("The request's id: yours, where you sent a short plain one. Quote it when you ask."))
         .schema(Some(text()));
+    components = components.header("X-Request-Id", request_id.build());
+    for (name, about) in problems::QUOTAS {
+        let header = HeaderBuilder::new().description(Some(about)).schema(Some(text()));
+        components = components.header(name, header.build());
+    }
     OpenApiBuilder::new()
         .info(InfoBuilder::new().title("Martello").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT)).build())
         .servers(Some([ServerBuilder::new().url(public_url.unwrap_or("/")).build()]))
         .paths(paths.build())
-        .components(Some(components.header("X-Request-Id", request_id.build()).build()))
+        .components(Some(components.build()))
         .security(Some([SecurityRequirement::new("bearer", [] as [&str; 0])]))
         .tags(Some(tags))
         .build()

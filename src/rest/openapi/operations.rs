@@ -48,6 +48,28 @@ pub(super) fn list_versions() -> OperationBuilder {
     problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
 }
 
+pub(super) fn get_me() -> OperationBuilder {
+    let operation = OperationBuilder::new()
+        .operation_id(Some("getMe"))
+        .tag("caller")
+        .summary(Some("Says who you are here"))
+        .description(Some("Your role, what it shows you of each dataset, and what you may use up."))
+        .response("200", answer("You.", "CallerDetail"));
+    problems::with(operation, problems::ANY)
+}
+
+pub(super) fn get_usage() -> OperationBuilder {
+    let operation = OperationBuilder::new()
+        .operation_id(Some("getUsage"))
+        .tag("caller")
+        .summary(Some("Says what you have used up"))
+        .description(Some(
+            "Of each quota that your role has. What other instances of the server were lent for you counts as used.",
+        ))
+        .response("200", answer("What you have used up.", "UsageDetail"));
+    problems::with(operation, problems::ANY)
+}
+
 /// What a dataset is, and whether it is on its way out.
 pub(super) fn about(view: &View, role: &Role) -> String {
     let dataset = view.dataset();
@@ -386,7 +408,8 @@ fn answer(description: &str, schema: &str) -> ResponseBuilder {
 }
 
 fn bare_answer(description: &str) -> ResponseBuilder {
-    ResponseBuilder::new().description(description).header_ref("X-Request-Id", problems::request_id())
+    let answer = ResponseBuilder::new().description(description).header_ref("X-Request-Id", problems::request_id());
+    problems::QUOTAS.iter().fold(answer, |answer, (name, _)| answer.header_ref(*name, problems::header(name)))
 }
 
 fn header(description: &str) -> utoipa::openapi::Header {

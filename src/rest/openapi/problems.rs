@@ -6,27 +6,34 @@ use axum::http::StatusCode;
 use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::{ContentBuilder, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-use super::schema::{Named, components, count, described, named, object, text};
+use super::schema::{Named, components, count, described, list, named, object, text};
 use crate::http::problem;
 
 /// The statuses that have a response of their own; [`OTHER`] speaks for the rest.
-const STATUSES: [StatusCode; 9] = [
+const STATUSES: [StatusCode; 10] = [
     StatusCode::BAD_REQUEST,
     StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::NOT_ACCEPTABLE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::GATEWAY_TIMEOUT,
 ];
 /// What any operation may answer with.
-pub(super) const ANY: [StatusCode; 4] =
-    [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::INTERNAL_SERVER_ERROR];
+pub(super) const ANY: [StatusCode; 6] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 /// What an operation on rows may answer with besides.
-pub(super) const OF_ROWS: [StatusCode; 4] =
-    [StatusCode::NOT_FOUND, StatusCode::NOT_ACCEPTABLE, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+pub(super) const OF_ROWS: [StatusCode; 3] =
+    [StatusCode::NOT_FOUND, StatusCode::NOT_ACCEPTABLE, StatusCode::GATEWAY_TIMEOUT];
 /// The name of the response for every other status.
 const OTHER: &str = "OtherProblem";
 
@@ -49,7 +56,8 @@ pub(super) fn schemas() -> Vec<Named> {
     );
     let problem = problem
         .property("parameter", described("The parameter at fault.").examples(["clsoe"]))
-        .property("hint", described("What may help.").examples(["did you mean close?"]));
+        .property("hint", described("What may help.").examples(["did you mean close?"]))
+        .property("violated-policies", list("The quotas that are used up, where some are.", text().examples(["day"])));
     components([("Problem", problem)])
 }
 
@@ -90,7 +98,7 @@ fn response(status: StatusCode) -> Response {
         StatusCode::UNAUTHORIZED => {
             response.header("WWW-Authenticate", header("The challenge (RFC 6750); its error says why.")).build()
         }
-        StatusCode::SERVICE_UNAVAILABLE => {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             response.header("Retry-After", header("After how many seconds to try again.")).build()
         }
         _ => response.build(),
@@ -107,5 +115,16 @@ fn problem(description: &str) -> ResponseBuilder {
 
 /// The header that every answer has.
 pub(super) fn request_id() -> Ref {
-    Ref::new("#/components/headers/X-Request-Id")
+    header("X-Request-Id")
+}
+
+/// The headers of an answer to a caller who has quotas.
+pub(super) const QUOTAS: [(&str, &str); 2] = [
+    ("RateLimit-Policy", "Your quotas, where you have any: `q` of them in `w` seconds."),
+    ("RateLimit", "What is left of each: `r`, for `t` more seconds."),
+];
+
+/// A header among the components.
+pub(super) fn header(name: &str) -> Ref {
+    Ref::new(format!("#/components/headers/{name}"))
 }
