@@ -35,14 +35,26 @@ pub(super) struct Kept {
     pub(super) again: Option<Bytes>,
 }
 
-/// Answers a plan, or says that the client has the answer already. `conditional` is for methods whose answers clients keep.
+/// For whom an answer may be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keepers {
+    /// Nobody on the way, and no client: the method's answers are not kept.
+    Nobody,
+    /// The caller alone.
+    Caller,
+    /// Everybody who brings no credential either.
+    Everybody,
+}
+
+/// Answers a plan, or says that the client has the answer already.
 pub(super) async fn answer(
     engine: &Arc<Engine>,
     plan: &Arc<Plan>,
     representation: Representation,
     headers: &HeaderMap,
-    conditional: bool,
+    keepers: Keepers,
 ) -> Result<Kept, Problem> {
+    let conditional = keepers != Keepers::Nobody;
     let accepted: Vec<&str> =
         headers.get_all(header::ACCEPT_ENCODING).iter().map(|value| value.to_str().unwrap_or_default()).collect();
     let accepted = (!accepted.is_empty()).then(|| accepted.join(","));
@@ -53,7 +65,7 @@ pub(super) async fn answer(
         && let Some(known) = matched(headers, tag, codings)
     {
         let mut response = not_modified(known);
-        caching(&mut response, plan, None);
+        caching(&mut response, plan, None, keepers);
         response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static("martello-l1; hit"));
         engine.unmodified(plan);
         let again = Some(Bytes::new());
@@ -69,7 +81,7 @@ pub(super) async fn answer(
         }
     };
     if conditional && tag.is_some() {
-        caching(&mut response, plan, Some(&served));
+        caching(&mut response, plan, Some(&served), keepers);
     } else {
         response = private(response);
         response.headers_mut().insert(header::VARY, HeaderValue::from_static(VARY));
@@ -118,9 +130,10 @@ async fn whole(
     (response, body)
 }
 
-/// What the client's own cache may do: keep it for as long as the contract says. `private`, since the answer is this
-/// caller's; none of the words that open it to shared caches in spite of the token (RFC 9111, 3.5).
-fn caching(response: &mut Response, plan: &Plan, served: Option<&Served>) {
+/// What caches may do: keep it for as long as the contract says. An answer to a credential is its caller's, `private`, with
+/// none of the words that open it to shared caches in spite of the token (RFC 9111, 3.5). What anybody gets, any cache may
+/// keep for whoever brings no credential: `Vary` tells the others apart.
+fn caching(response: &mut Response, plan: &Plan, served: Option<&Served>, keepers: Keepers) {
     let cache = &plan.dataset().cache;
     let published_at = plan.published_at();
     let left = match served {
@@ -129,7 +142,8 @@ fn caching(response: &mut Response, plan: &Plan, served: Option<&Served>) {
         _ => cache.max_age.as_secs(),
     };
     let control = format!(
-        "private, max-age={left}, stale-while-revalidate={}, stale-if-error={}",
+        "{}, max-age={left}, stale-while-revalidate={}, stale-if-error={}",
+        if keepers == Keepers::Everybody { "public" } else { "private" },
         cache.stale_while_revalidate.as_secs(),
         cache.stale_if_error.as_secs()
     );

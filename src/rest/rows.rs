@@ -17,7 +17,7 @@ use hyper::body::Frame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Act, Asked};
-use super::kept::Kept;
+use super::kept::{Keepers, Kept};
 use super::{body, kept, params, private, representation, versions};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
@@ -186,14 +186,18 @@ impl Asking {
             related: Vec::new(),
             again: None,
         };
-        let conditional = matches!(self.method, Method::GET | Method::HEAD);
+        let keepers = match self.method {
+            Method::GET | Method::HEAD if self.principal.role().anonymous() => Keepers::Everybody,
+            Method::GET | Method::HEAD => Keepers::Caller,
+            _ => Keepers::Nobody,
+        };
         // Who has no row left asks no source. An answer that the client may have already costs it none.
         if asked.act == Act::Answer && (plan.whole() || !self.headers.contains_key(header::IF_NONE_MATCH)) {
             self.admission.may_deliver(&self.context).await?;
         }
         let kept = match asked.act {
             Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
-            Act::Answer => kept::answer(engine, plan, representation, &self.headers, conditional).await?,
+            Act::Answer => kept::answer(engine, plan, representation, &self.headers, keepers).await?,
             Act::DryRun => told(engine.estimate(plan, representation).await?),
             Act::Explain => told(engine.explain(plan).await?),
         };

@@ -1,6 +1,7 @@
 //! The real server on a free port over real databases, asked over HTTP. `./scripts/test` brings what is needed.
 #![allow(unreachable_pub, reason = "a test binary has no one to reach")]
 
+mod access;
 mod architecture;
 mod audit;
 mod bodies;
