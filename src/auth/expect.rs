@@ -120,8 +120,8 @@ fn verdict(test: &ExpectationForm, matrix: &Matrix, catalog: &Catalog, checked: 
         checked.at(at, format_args!("there is no dataset {name:?}"));
         return None;
     };
-    let columns = test.shown.iter().chain(&test.hidden).chain(test.masked.keys());
-    for column in columns.filter(|column| dataset.column(column).is_none()) {
+    let mut columns = test.shown.iter().chain(&test.hidden).chain(test.masked.keys());
+    if let Some(column) = columns.find(|column| dataset.column(column).is_none()) {
         checked.at(at, format_args!("{name} has no column {column:?}"));
         return None;
     }

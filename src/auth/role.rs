@@ -77,7 +77,8 @@ fn says(name: &str, claimed: &Value, text: &str) -> bool {
         Value::String(words) if name == "scope" => words.split(' ').any(|word| word == text),
         Value::String(claimed) => claimed == text,
         Value::Array(items) => items.iter().any(|item| !item.is_array() && says(name, item, text)),
-        Value::Bool(_) | Value::Number(_) => claimed.to_string() == text,
+        Value::Bool(flag) => flag.to_string() == text,
+        Value::Number(number) => number.to_string() == text,
         Value::Null | Value::Object(_) => false,
     }
 }

@@ -59,11 +59,6 @@ fn own(data: &Value) -> Response {
     response
 }
 
-/// As questions spell it.
-fn word(revision: Revision) -> Option<&'static str> {
-    Revision::ALL.into_iter().find_map(|(name, other)| (other == revision).then_some(name))
-}
-
 fn dataset(view: &View, principal: &Principal) -> Option<Value> {
     let dataset = view.dataset();
     let grant = principal.role().grant(dataset.name.as_str())?;
@@ -77,7 +72,7 @@ fn dataset(view: &View, principal: &Principal) -> Option<Value> {
         "columns": columns.collect::<Vec<_>>(),
         "history": grant.history.map(|history| history.to_string()),
         "delay": grant.delay.map(format_duration),
-        "revision": grant.revision.and_then(word),
+        "revision": grant.revision.map(Revision::as_str),
         "formats": grant.media_types.iter().map(MediaType::format).collect::<Vec<_>>(),
         "rows_per_request": grant.rows_per_request,
         "aggregate": grant.aggregates,

@@ -511,7 +511,10 @@ async fn a_storm_of_requests_and_publishes_finds_no_mixed_and_no_old_version() {
     trial.publish("t0").well();
     let mut servers = Vec::new();
     for _ in 0..3 {
-        servers.push(Server::start(with_caches(trial.config(), "storm")).await);
+        let mut config = with_caches(trial.config(), "storm");
+        // Whoever does not hear from Redis in time makes the answer alone, which is not what is looked for here.
+        config.redis.as_mut().expect("a Redis").timeout = Duration::from_secs(5);
+        servers.push(Server::start(config).await);
     }
     let catalog = martello::catalog::load(&trial.config().catalog).expect("a catalog");
     let dataset = catalog.get("trial").expect("a dataset");
@@ -556,8 +559,7 @@ async fn a_storm_of_requests_and_publishes_finds_no_mixed_and_no_old_version() {
     let keys: std::collections::BTreeSet<(usize, u64)> = answered.into_iter().collect();
     // The instances of one process count together.
     let run = statements(&servers[0]).await - before;
-    // On a machine with much else to do, who makes an answer may outlast its lease, and another makes it as well.
-    assert!(run <= (keys.len() + keys.len() / 10 + 1) as u64, "{run} statements for {} keys", keys.len());
+    assert!(run <= keys.len() as u64, "{run} statements for {} keys", keys.len());
     assert!(keys.len() > 12, "{}", keys.len());
     for server in servers {
         server.stop().await;

@@ -583,7 +583,8 @@ fn every_command_has_a_help_that_names_each_of_its_options() {
                 .any(|line| line.contains(option) && line.split("  ").filter(|part| !part.is_empty()).count() > 1);
             // Where one of them needs more room, all have their words on the line below.
             let below = text.lines().zip(text.lines().skip(1)).any(|(line, below)| {
-                line.trim_start().trim_start_matches("-h, ").starts_with(option)
+                line.trim_start().starts_with('-')
+                    && line.contains(option)
                     && below.starts_with("          ")
                     && !below.trim_start().starts_with(['-', '['])
             });

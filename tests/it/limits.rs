@@ -407,7 +407,7 @@ async fn a_caller_is_told_who_they_are_and_what_they_have_used() {
             "role": "reader",
             "tier": "client",
             "description": "",
-            "graphql": true,
+            "graphql": false,
             "limits": {
                 "requests_per_second": 100,
                 "requests_per_day": 1000,
