@@ -182,8 +182,12 @@ impl Compiler<'_> {
             }
         }
         let point_in_time = self.dataset.point_in_time.as_ref().map(|revision| revision.known_at);
-        let carried: Vec<usize> =
-            self.dataset.primary_key.iter().copied().chain(self.dataset.time).chain(point_in_time).collect();
+        let mut carried: Vec<usize> = self.dataset.primary_key.clone();
+        for column in self.dataset.time.into_iter().chain(point_in_time) {
+            if !carried.contains(&column) {
+                carried.push(column);
+            }
+        }
         for column in carried.iter().filter(|column| !shown[**column]) {
             let name = &self.dataset.columns[*column].name;
             let at = denied.first().map_or(form.at, |denied| denied.referenced);

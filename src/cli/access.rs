@@ -273,7 +273,7 @@ fn limits(role: &RoleSheet) -> String {
         }),
     ];
     let bounds: Vec<String> = bounds.into_iter().flatten().collect();
-    if bounds.is_empty() { "no limits".to_owned() } else { bounds.join(", ") }
+    if bounds.is_empty() { "none".to_owned() } else { bounds.join(", ") }
 }
 
 /// The columns of a grant by what is shown of them: shown and hidden ones, and each masked one with its mask.
@@ -287,8 +287,8 @@ fn columns(grant: &GrantSheet) -> (Vec<&str>, Vec<String>, Vec<&str>) {
 }
 
 fn table(role: &RoleSheet) -> String {
-    let mut text = format!("{} ({:?}): {}\n  {}\n", role.name, role.tier, role.who, limits(role)).to_lowercase();
-    text = text.replacen(&role.name.to_lowercase(), &role.name, 1);
+    let tier = format!("{:?}", role.tier).to_lowercase();
+    let mut text = format!("{} ({tier}): {}\n  limits: {}\n", role.name, role.who, limits(role));
     for (dataset, grant) in &role.datasets {
         let Some(grant) = grant else {
             text += &format!("  {dataset:20} nothing\n");
@@ -307,7 +307,8 @@ fn table(role: &RoleSheet) -> String {
 }
 
 fn markdown(role: &RoleSheet) -> String {
-    let mut text = format!("## {}\n\n{}\n\nWho: {}. {}.\n\n", role.name, role.description, role.who, limits(role));
+    let about = if role.description.is_empty() { String::new() } else { format!("{}\n\n", role.description) };
+    let mut text = format!("## {}\n\n{about}Who: {}. Limits: {}.\n\n", role.name, role.who, limits(role));
     text += "| dataset | shown | masked | hidden | rights |\n|---|---|---|---|---|\n";
     for (dataset, grant) in &role.datasets {
         let Some(grant) = grant else {
@@ -336,7 +337,7 @@ fn html(sheet: &Sheet) -> String {
     for role in &sheet.roles {
         let (name, about) = (escaped(&role.name), escaped(&role.description));
         let (who, limits) = (escaped(&role.who), escaped(&limits(role)));
-        text += &format!("<h2 id=\"{name}\">{name}</h2>\n<p>{about}</p>\n<p>Who: <code>{who}</code>. {limits}.</p>\n");
+        text += &format!("<h2 id=\"{name}\">{name}</h2>\n<p>{about}</p>\n<p>Who: <code>{who}</code>. Limits: {limits}.</p>\n");
         text += "<table><tr><th>Dataset<th>Shown<th>Masked<th>Hidden<th>Rights</tr>\n";
         for (dataset, grant) in &role.datasets {
             let Some(grant) = grant else {

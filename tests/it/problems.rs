@@ -114,6 +114,8 @@ fn lasting(answer: &Answer) -> HeaderMap {
     let mut headers = answer.headers.clone();
     headers.remove("date");
     headers.remove("x-request-id");
+    // Each of them is one request fewer that is left.
+    headers.remove("ratelimit");
     headers
 }
 
