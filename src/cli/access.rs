@@ -337,7 +337,9 @@ fn html(sheet: &Sheet) -> String {
     for role in &sheet.roles {
         let (name, about) = (escaped(&role.name), escaped(&role.description));
         let (who, limits) = (escaped(&role.who), escaped(&limits(role)));
-        text += &format!("<h2 id=\"{name}\">{name}</h2>\n<p>{about}</p>\n<p>Who: <code>{who}</code>. Limits: {limits}.</p>\n");
+        text += &format!(
+            "<h2 id=\"{name}\">{name}</h2>\n<p>{about}</p>\n<p>Who: <code>{who}</code>. Limits: {limits}.</p>\n"
+        );
         text += "<table><tr><th>Dataset<th>Shown<th>Masked<th>Hidden<th>Rights</tr>\n";
         for (dataset, grant) in &role.datasets {
             let Some(grant) = grant else {

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::publish::{Operator, store};
-use super::say;
 use super::token::claim;
+use super::{record, say};
 use crate::app::House;
+use crate::audit::Event;
 use crate::auth::{Claims, OWN_CLAIMS, draw};
 use crate::clock;
 use crate::config::Config;
@@ -78,6 +79,7 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<()>
                 id: drawn.id,
             };
             store.add_api_key(&key).await?;
+            record(config, Event::credential("key created", &key.id, &key.subject)).await?;
             say(&format!("{}\n", drawn.text.expose()))?;
             eprintln!("key {} is made for {}; it is shown this once", key.id, key.subject);
         }
@@ -104,6 +106,7 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<()>
             if !store.revoke_api_key(&id).await? {
                 bail!("find a key {id:?} that is not revoked: see martello key list");
             }
+            record(config, Event::credential("key revoked", &id, "")).await?;
             say(&format!("key {id} is revoked\n"))?;
         }
     }

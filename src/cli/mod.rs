@@ -15,11 +15,17 @@ mod token;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{self, Config};
+use crate::audit::{Auditor, Event};
+use crate::config::{self, AuditTo, Config};
+
+/// What an event of a command has to be written in.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The file that is read when none is named, if it is there.
 const CONFIG_FILE: &str = "martello.yaml";
@@ -145,6 +151,20 @@ fn told(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Records what has become of a credential where servers record their events. Standard output is the command's own.
+async fn record(config: &Config, event: Event) -> anyhow::Result<()> {
+    if matches!(config.audit.to, AuditTo::Stdout | AuditTo::Off) {
+        return Ok(());
+    }
+    let store = config.control.is_some().then(|| publish::store(config)).transpose()?;
+    let (auditor, writing) = Auditor::begin(&config.audit, store.map(Arc::new)).await.context("open the audit")?;
+    auditor.record(event);
+    if let Some(writing) = writing {
+        writing.end(AUDIT_TIMEOUT).await;
+    }
+    Ok(())
 }
 
 /// Writes to standard output. A reader that went away, such as `head`, has read enough: that is no fault.

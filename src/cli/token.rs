@@ -7,8 +7,9 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::say;
+use super::{record, say};
 use crate::app::House;
+use crate::audit::Event;
 use crate::auth::{Claims, Minter, Revocation, inspect, revoke, revoked};
 use crate::config::Config;
 use crate::config::duration::parse_duration;
@@ -93,7 +94,10 @@ pub(super) async fn run(command: &Command, config: impl Fn() -> anyhow::Result<C
                     (Revocation::of_subject(subject), told)
                 }
             };
-            revoke(&redis(&config()?)?, &what, *until).await?;
+            let config = config()?;
+            revoke(&redis(&config)?, &what, *until).await?;
+            let (id, subject) = (jti.as_deref().unwrap_or_default(), subject.as_deref().unwrap_or_default());
+            record(&config, Event::credential("token revoked", id, subject)).await?;
             say(&format!("{told} is revoked, until {}\n", instant(*until)))?;
         }
         Command::Revoked { json } => {

@@ -332,6 +332,74 @@ async fn a_new_matrix_holds_at_once_and_a_broken_one_changes_nothing() {
     server.stop().await;
 }
 
+/// A daemon that is told by the signal that daemons are told by, and an event of what has changed.
+#[tokio::test]
+async fn a_hangup_takes_the_new_matrix_and_the_audit_knows() {
+    let catalog = Catalog::with(OPEN);
+    let events = catalog.path().join("audit.jsonl");
+    let mut command = martello(&["serve"]);
+    command
+        .env("MARTELLO__CATALOG", catalog.path())
+        .env("MARTELLO__SOURCES__MARTS__URL", Backend::Sqlite.url())
+        .env("MARTELLO__AUTH__HS256", crate::support::SECRET)
+        .env("MARTELLO__ACCESS__MASK_KEY", crate::support::SECRET)
+        // The file alone would be looked at in an hour.
+        .env("MARTELLO__ACCESS__WATCH", "1h")
+        .env("MARTELLO__AUDIT__PATH", &events)
+        .env("MARTELLO__AUDIT__TO", "file")
+        .env("MARTELLO__HTTP__LISTEN", "127.0.0.1:0")
+        .env("MARTELLO__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("MARTELLO__LOG__FORMAT", "json")
+        .stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("a server");
+    let log = std::io::BufReader::new(child.stderr.take().expect("a log"));
+    let mut lines = std::io::BufRead::lines(log).map_while(Result::ok);
+    let serving = lines.find(|line| line.contains("\"serving\"")).expect("a server that serves");
+    catalog.write(&OPEN.replace("history: 20y", "history: 19y"));
+    let hang_up = |child: &std::process::Child| {
+        let told = std::process::Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+        assert!(told.expect("kill").success());
+    };
+    hang_up(&child);
+    let changed = lines.find(|line| line.contains("the access matrix has changed"));
+    assert!(changed.is_some(), "{serving}");
+    catalog.write("roles: []\nrolls: []\n");
+    hang_up(&child);
+    assert!(lines.any(|line| line.contains("the access matrix is refused")));
+    let ended = std::process::Command::new("kill").arg(child.id().to_string()).status();
+    assert!(ended.expect("kill").success());
+    assert!(child.wait().expect("an end").success());
+    let text = std::fs::read_to_string(&events).expect("events");
+    let told: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(told.len(), 1, "{text}");
+    assert_eq!((&told[0]["kind"], &told[0]["what"]), (&json!("policy_change"), &json!("matrix")));
+    assert_ne!(told[0]["before"], told[0]["now"]);
+}
+
+/// What is denied anywhere is gone, whatever grants it and from wherever it is extended.
+#[test]
+fn a_denial_wins_over_every_grant() {
+    let with = |role: &str| {
+        let catalog = Catalog::with(&format!(
+            "templates:\n  - name: wide\n    datasets: {{price_daily: {{columns: all}}, news: {{columns: all}}}}\n  \
+             - name: closed\n    deny: {{price_daily: [source, adj_close], news: all}}\nroles:\n  \
+             - {{name: one, tier: client, claims: {{a: b}}, {role}}}\n"
+        ));
+        let told = catalog.martello(&["access", "matrix", "--format", "json"]);
+        let sheet: Value = serde_json::from_str(told.well()).expect("JSON");
+        let datasets = &sheet["roles"][0]["datasets"];
+        let columns = datasets["price_daily"]["columns"].as_array().expect("columns");
+        let hidden = columns.iter().filter(|column| column[1] == "hidden").map(|column| column[0].clone());
+        (hidden.collect::<Vec<_>>(), datasets["news"].is_null())
+    };
+    let closed = (vec![json!("adj_close"), json!("source")], true);
+    assert_eq!(with("extends: [wide]"), (vec![], false));
+    assert_eq!(with("extends: [wide, closed]"), closed);
+    assert_eq!(with("extends: [closed, wide]"), closed);
+    assert_eq!(with("extends: [closed], datasets: {price_daily: {columns: all}, news: {columns: all}}"), closed);
+    assert_eq!(with("extends: [wide], deny: {price_daily: [source, adj_close], news: all}"), closed);
+}
+
 #[tokio::test]
 async fn whoever_brings_no_credential_has_the_anonymous_role_and_any_cache_may_keep_it() {
     let catalog = Catalog::with(OPEN);

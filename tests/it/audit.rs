@@ -404,3 +404,23 @@ fn a_file_is_shown_and_summed() {
     let nowhere = run(martello(&["audit", "tail"]));
     assert!(nowhere.complaint().contains("audit.to"), "{nowhere:?}");
 }
+
+/// Keys are made and revoked by commands: what becomes of them is an event where servers record theirs.
+#[test]
+fn a_key_that_is_made_or_revoked_is_an_event() {
+    let trial = Trial::new(Backend::Sqlite, "keyed");
+    let folder = trial.config().catalog.parent().expect("a folder").to_owned();
+    let (path, file) = (folder.join("audit.jsonl"), folder.join("martello.yaml"));
+    let config = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, format!("{config}audit: {{to: file, path: '{}'}}\n", path.display())).expect("written");
+    let key = trial.martello(&["key", "create", "--role", "reader", "--name", "app", "--subject", "app-7"]);
+    let key = key.well().trim().to_owned();
+    let id = key.split('_').nth(1).expect("an id").to_owned();
+    trial.martello(&["key", "revoke", &id]).well();
+    let told: Vec<Value> =
+        read(&path).iter().map(|event| json!([event["kind"], event["what"], event["id"], event["subject"]])).collect();
+    let expected = [json!(["credential", "key created", id, "app-7"]), json!(["credential", "key revoked", id, ""])];
+    assert_eq!(told, expected);
+    let secret = key.rsplit('_').next().expect("a secret");
+    assert!(!std::fs::read_to_string(&path).expect("events").contains(secret));
+}
