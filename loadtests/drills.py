@@ -10,7 +10,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import statistics
@@ -21,11 +20,10 @@ import time
 from pathlib import Path
 
 import httpx
-from servers import REPOSITORY, Postgres, Server, martello, postgres, redis
+from servers import REPOSITORY, Postgres, Server, demo, martello, postgres, redis
 
 ROWS = "/v1/datasets/price_daily/rows"
 ROLE = "internal_publisher"
-FILES = "company_profile=profile fundamental price_daily technical_daily news social_daily signal"
 PROBES = 400
 FLOCK = 500
 BACK_SECONDS = 5
@@ -35,15 +33,7 @@ def fill(binary: Path, folder: Path, database: Postgres, config: dict) -> None:
     """The demo's marts in Postgres, with one version of the prices."""
     for file in sorted((REPOSITORY / "schema/postgres").glob("*.sql")):
         database.psql(file.read_text())
-    loading = folder / "loading.yaml"
-    loading.write_text(json.dumps(config | {"auth": {"hs256": "only for loading, 32 bytes and more"}}))
-    for dataset in FILES.split():
-        name, _, file = dataset.partition("=")
-        load = [binary, "--config", loading, "load", "--source", "marts", "--dataset", name]
-        data = REPOSITORY / "demo/data" / f"{file or name}.parquet"
-        subprocess.run([*load, data], check=True, stdout=subprocess.DEVNULL)
-        if name == "price_daily":
-            subprocess.run([*load, "--publish", data], check=True, stdout=subprocess.DEVNULL)
+    demo(binary, folder, config)
 
 
 def client(server: Server) -> httpx.Client:

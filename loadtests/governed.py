@@ -11,16 +11,14 @@ the ratio to the first. They are measured in turn.
 """
 
 import argparse
-import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from hot import QUOTAS, TARGET, get, rates
-from servers import REPOSITORY, martello, redis
+from servers import REPOSITORY, demo, martello, redis
 
 AIM = 0.85
 MATRIX = f"""
@@ -68,15 +66,7 @@ def main() -> None:
             "sources": {"marts": {"url": f"sqlite:{folder / 'marts.sqlite'}"}},
             "control": {"url": f"sqlite:{folder / 'control.sqlite'}"},
         }
-        loading = folder / "loading.yaml"
-        loading.write_text(json.dumps(config | {"auth": {"hs256": "only for loading, 32 bytes and more"}}))
-        for dataset in "company_profile=profile fundamental price_daily technical_daily news social_daily signal".split():
-            name, _, file = dataset.partition("=")
-            load = [binary, "--config", loading, "load", "--source", "marts", "--dataset", name]
-            data = REPOSITORY / "demo/data" / f"{file or name}.parquet"
-            subprocess.run([*load, data], check=True, stdout=subprocess.DEVNULL)
-            if name == "price_daily":
-                subprocess.run([*load, "--publish", data], check=True, stdout=subprocess.DEVNULL)
+        demo(binary, folder, config)
         audit = {"audit": {"to": "file", "path": str(folder / "audit.jsonl")}}
         with (
             redis(folder) as (url, _),

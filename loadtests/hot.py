@@ -13,7 +13,6 @@ measured in turn, so that a machine that slows down slows both.
 import argparse
 import contextlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -29,7 +28,7 @@ from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 
-from servers import REPOSITORY, Server, cpu_seconds, free_port, martello, redis, wait_until_ready
+from servers import REPOSITORY, Server, cpu_seconds, demo, free_port, martello, redis, wait_until_ready
 
 TARGET = "/v1/datasets/price_daily/rows?symbol=AAPL&limit=100"
 ROLE = "internal_publisher"
@@ -168,15 +167,7 @@ def main() -> None:
             "sources": {"marts": {"url": f"sqlite:{folder / 'marts.sqlite'}"}},
             "control": {"url": f"sqlite:{folder / 'control.sqlite'}"},
         }
-        loading = folder / "loading.yaml"
-        loading.write_text(json.dumps(config | {"auth": {"hs256": "only for loading, 32 bytes and more"}}))
-        for dataset in ("company_profile=profile fundamental price_daily technical_daily news social_daily signal").split():
-            name, _, file = dataset.partition("=")
-            load = [binary, "--config", loading, "load", "--source", "marts", "--dataset", name]
-            data = REPOSITORY / "demo/data" / f"{file or name}.parquet"
-            subprocess.run([*load, data], check=True, stdout=subprocess.DEVNULL)
-            if name == "price_daily":
-                subprocess.run([*load, "--publish", data], check=True, stdout=subprocess.DEVNULL)
+        demo(binary, folder, config)
         with martello(binary, folder, ROLE, config) as ours:
             status, headers, body = get(ours.url + TARGET, ours.token)
             assert status == 200, body

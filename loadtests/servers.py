@@ -143,6 +143,19 @@ def martello(binary: Path, folder: Path, role: str, config: dict) -> Iterator[Se
         server.wait(START_SECONDS)
 
 
+def demo(binary: Path, folder: Path, config: dict) -> None:
+    """Loads the demo data into the sources of a configuration, and publishes its bars."""
+    loading = folder / "loading.yaml"
+    loading.write_text(json.dumps(config | {"auth": {"hs256": "only for loading, 32 bytes and more"}}))
+    for dataset in "company_profile=profile fundamental price_daily technical_daily news social_daily signal".split():
+        name, _, file = dataset.partition("=")
+        load = [binary, "--config", loading, "load", "--source", "marts", "--dataset", name]
+        data = REPOSITORY / "demo/data" / f"{file or name}.parquet"
+        subprocess.run([*load, data], check=True, stdout=subprocess.DEVNULL)
+        if name == "price_daily":
+            subprocess.run([*load, "--publish", data], check=True, stdout=subprocess.DEVNULL)
+
+
 def wait_until_ready(probe: str) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:

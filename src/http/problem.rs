@@ -121,8 +121,8 @@ kinds! {
         "The request's headers are too many or too large.";
     NOT_A_PUBLISHER = "not-a-publisher", FORBIDDEN, "Publishing is not yours to do",
         "Publishing and rolling back need the role internal_publisher, on the admin listener.";
-    NOT_AN_OFFICER = "not-an-officer", FORBIDDEN, "Access is not yours to change",
-        "Reloading and looking at who may see what need the role security_officer, on the admin listener.";
+    NOT_AN_OFFICER = "not-an-officer", FORBIDDEN, "Access is not yours to look after",
+        "Reading the audit and reloading the access matrix need the role security_officer, on the admin listener.";
     MATRIX_REFUSED = "matrix-refused", UNPROCESSABLE_ENTITY, "The access matrix was not taken",
         "The file has faults, which the detail lists with their lines. The matrix before stays, and nobody sees more or less than a moment ago.";
     NOT_PUBLISHED = "not-published", UNPROCESSABLE_ENTITY, "The version was not published",

@@ -1,6 +1,7 @@
 //! The admin listener's resources: probes, metrics, publishing and the access matrix. Never public.
 
 mod auditing;
+mod officer;
 mod policy;
 mod publishing;
 

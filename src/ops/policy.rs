@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRef, State};
 use axum::http::header;
-use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::json;
 
+use super::officer::Officer;
 use crate::auth::{ReloadError, Reloaded, Reloader};
 use crate::http::problem;
-use crate::http::{Caller, Context, Guard, Problem, guard};
-
-/// The one role that may change who sees what.
-const ROLE: &str = "security_officer";
+use crate::http::{Context, Guard, Problem, guard};
 
 /// What the access matrix's resources need.
 #[derive(Clone)]
@@ -32,18 +29,9 @@ pub(super) fn routes(policy: Policy) -> Router {
     Router::new().route("/v1/access/reload", post(reload)).layer(from_fn_with_state(guarding, guard)).with_state(policy)
 }
 
-/// A caller who may change who sees what.
-struct Officer;
-
-impl FromRequestParts<Policy> for Officer {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, policy: &Policy) -> Result<Self, Problem> {
-        let Caller(principal) = Caller::from_request_parts(parts, &policy.context).await?;
-        if principal.role().name == ROLE {
-            return Ok(Self);
-        }
-        Err(Problem::new(problem::NOT_AN_OFFICER, format!("your role is {}", principal.role().name)))
+impl FromRef<Policy> for Context {
+    fn from_ref(policy: &Policy) -> Self {
+        policy.context.clone()
     }
 }
 

@@ -290,7 +290,7 @@ async fn the_security_officer_reads_the_newest_events_and_nobody_else_does() {
     for (target, status) in [("?limit=0", 400), ("?since=soon", 400), ("?value=1", 400)] {
         assert_eq!(ask(&server, "security_officer", target).await.0, status, "{target}");
     }
-    assert_eq!(ask(&server, "internal_publisher", "").await.0, 404);
+    assert_eq!(ask(&server, "internal_publisher", "").await.0, 403);
     assert_eq!(server.admin("/v1/audit").await.status, 401);
     server.stop().await;
 }
