@@ -237,7 +237,7 @@ fn words(role: &Role, principal: &Principal, dataset: &Dataset) -> String {
     for (index, column) in dataset.columns.iter().enumerate() {
         let because = match grant.line(index) {
             Some(line) => format!("{MATRIX_FILE}:{line}"),
-            None => "not listed".to_owned(),
+            None => "not granted".to_owned(),
         };
         let label = if index == 0 { "columns" } else { "" };
         text += &format!("{label:9} {:wide$}  {:16} {because}\n", column.name.as_str(), shown(grant.right(index)));
