@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use jiff::ToSpan as _;
 use martello::auth::{Claims, Mask};
 use martello::catalog::{self, Bucket, Catalog, Dataset, Type};
-use martello::query::{Comparison, Direction, Expansion, Filter, Limit, Operand, Query, Revision};
+use martello::query::{Comparison, Count, Direction, Expansion, Filter, Limit, Operand, Query, Revision};
 use serde_json::{Map, Value as Json, json};
 
 use super::dice::Dice;
@@ -21,6 +21,8 @@ use super::verdict::{self, Expected};
 use super::world::{Row, World};
 use super::{AT_ONCE, FAILURES_MAX, LIMIT_DEFAULT, each};
 use crate::support::{Answer, SECRET, repository};
+
+static STREAMING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const ROLES: u64 = 14;
 const QUESTIONS: u64 = 60;
@@ -106,10 +108,45 @@ async fn check(houses: &Houses, role: &Drawn, seed: u64) -> Result<usize, String
     let expected = Expected {
         rows: &rows[..rows.len().min(limit)],
         has_more: rows.len() > limit,
-        total: (question.query.count == martello::query::Count::Exact).then_some(rows.len()),
+        total: (question.query.count == Count::Exact).then_some(rows.len()),
         float_key: float_key.as_deref(),
     };
-    each(&answers, |answer| verdict::page(&expected, answer)).map(|_| rows.len()).map_err(failed)
+    each(&answers, |answer| verdict::page(&expected, answer)).map_err(&failed)?;
+    if question.query.aggregate.is_none() && question.query.expand.is_empty() && dice.chance(40) {
+        whole(houses, role, &question, &rows, dice).await.map_err(failed)?;
+    }
+    Ok(rows.len())
+}
+
+/// All rows of a question as a stream of lines, which come by another way from each source, and in no order.
+async fn whole(
+    houses: &Houses,
+    role: &Drawn,
+    question: &Question,
+    rows: &[reference::Record],
+    dice: &mut Dice,
+) -> Result<(), String> {
+    let mut all = question.clone();
+    (all.posted, all.query.order, all.query.count) = (false, None, Count::None);
+    all.query.page.limit = Some(Limit::All);
+    let target = all.word(dice).target;
+    let target = format!("{target}{}format=ndjson", if target.contains('?') { '&' } else { '?' });
+    // A tier has few places for streams.
+    let streaming = STREAMING.lock().await;
+    let answers = houses.ask_as(&role.name, &role.claims, &target, None).await;
+    drop(streaming);
+    let mut expected: Vec<String> = rows.iter().map(reference::object).collect();
+    expected.sort_unstable();
+    let same = |answer: &Answer| {
+        let text = answer.text();
+        let mut found: Vec<&str> = text.lines().collect();
+        found.sort_unstable();
+        if answer.status == 200 && found == expected {
+            return Ok(());
+        }
+        Err(format!("{target}: {} lines of {}, {}: {}", found.len(), expected.len(), answer.status, text))
+    };
+    each(&answers, same)
 }
 
 /// Why a question of rows and columns that exist is refused all the same.
