@@ -3,5 +3,15 @@
 //!
 //! This room knows SQL, folders and ledgers; no contract, no request and no plan of a question.
 
+pub mod apply;
+pub mod control;
+pub mod error;
 pub mod folder;
+pub mod import;
+pub mod ledger;
+pub mod pending;
+pub mod report;
+pub mod session;
+pub mod set;
 pub mod statements;
+pub mod target;
