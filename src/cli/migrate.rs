@@ -175,7 +175,8 @@ pub(super) struct Apply {
 #[derive(clap::Args)]
 pub(super) struct Set {
     /// The version [default: the newest of the folder, where the ledger has rows].
-    version: Option<String>,
+    #[arg(value_name = "VERSION")]
+    to: Option<String>,
     #[command(flatten)]
     at: At,
     #[command(flatten)]
@@ -263,7 +264,7 @@ pub(super) fn interruptible() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         if until_told().await.is_ok() {
-            eprintln!("stopping after this statement; once more cuts it off");
+            eprintln!("stopping; once more stops at once");
             sender.send_replace(true);
             if until_told().await.is_ok() {
                 std::process::exit(1);
@@ -398,7 +399,7 @@ fn progress(name: &str, total: usize, skipped: usize) -> ProgressBar {
 async fn set(command: Set, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<()> {
     let folder = command.dir.checked(command.at.control)?;
     let target = command.at.target(config)?;
-    let (schema, version) = (command.at.schema(), command.version.as_deref());
+    let (schema, version) = (command.at.schema(), command.to.as_deref());
     let mut stop = interruptible();
     let changes = set::set(&folder, &target, schema.as_deref(), version, command.lock_timeout, &mut stop).await?;
     if command.json { json(&changes) } else { say(&listed(&changes)) }

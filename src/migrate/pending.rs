@@ -52,19 +52,27 @@ pub fn pending<'f>(files: &'f [File], rows: &[Revision], baseline: Option<&str>)
         let found = files.iter().find(|file| file.version() == row.version);
         found.ok_or_else(|| Error::Missing { version: row.version.clone(), applied: row.applied, total: row.total })
     };
-    // What was left half done out of order comes before all else; the newest is in its place below.
-    let (before, newest): (&[Revision], _) = (&rows[..rows.len() - 1], last);
-    let mut next = before.iter().filter(|row| row.is_partial()).map(begun).collect::<Result<Vec<_>, _>>()?;
-    if newest.is_partial() {
-        let file = begun(newest)?;
-        next.push(file);
+    // What was left half done out of order comes before all else.
+    let partial = rows[..rows.len() - 1].iter().filter(|row| row.is_partial());
+    let mut next = partial.map(begun).collect::<Result<Vec<_>, _>>()?;
+    let mut end = ordinary.iter().rposition(|file| file.version() <= last.version.as_str()).map_or(0, |at| at + 1);
+    if last.is_partial() {
+        let file = begun(last)?;
+        if file.is_checkpoint() {
+            next.push(file);
+            let behind = files.iter().skip_while(|other| *other != file);
+            next.extend(behind.filter(|file| !file.is_checkpoint()));
+            return Ok(Pending { files: next, out_of_order: Vec::new(), current });
+        }
+        end = ordinary.iter().position(|other| *other == file).unwrap_or(end);
     }
-    next.extend(ordinary.iter().copied().filter(|file| file.version() > last.version.as_str()));
-    // A database that began with a checkpoint owes nothing from before it.
-    let owed = |version: &str| rows[0].version.as_str() <= version && version < last.version.as_str();
-    let is_known = |version: &str| rows.iter().any(|row| row.version == version);
-    let new = ordinary.iter().copied().filter(|file| owed(file.version()) && !is_known(file.version()));
-    Ok(Pending { files: next, out_of_order: new.collect(), current })
+    next.extend(&ordinary[end..]);
+    // By place, as names are ordered: `10_b` stands before `1_a`. A database that began with a checkpoint or a baseline owes
+    // nothing from before it.
+    let begins = ordinary[..end].iter().position(|file| file.version() >= rows[0].version.as_str()).unwrap_or(end);
+    let is_known = |file: &&File| rows.iter().any(|row| row.version == file.version());
+    let out_of_order = ordinary[begins..end].iter().copied().filter(|file| !is_known(file)).collect();
+    Ok(Pending { files: next, out_of_order, current })
 }
 
 impl<'f> Pending<'f> {
@@ -136,7 +144,7 @@ mod tests {
     fn what_is_pending_follows_on_what_was_applied() {
         let linear = Order::Linear;
         // Files (a checkpoint has a mark), rows, baseline, and what is pending.
-        let cases: [(&[&str], &[&str], Option<&str>, &str); 17] = [
+        let cases: [(&[&str], &[&str], Option<&str>, &str); 19] = [
             (&[], &[], None, ""),
             (&["1", "2"], &[], None, "1 2"),
             (&["1", "2", "3!", "4"], &[], None, "3 4"),
@@ -154,6 +162,8 @@ mod tests {
             (&["1", "2", "3"], &["1", "2="], None, "3"),
             (&["1", "3"], &["1", "2?"], None, "go on with version 2"),
             (&["3", "4"], &["1", "2"], None, "3 4"),
+            (&["10_b", "1_a"], &[], None, "10 1"),
+            (&["10_b", "1_a"], &["10"], None, "apply 1_a.sql behind 10, which was applied already"),
         ];
         for (names, versions, baseline, expected) in cases {
             assert_eq!(told(&files(names), &rows(versions), baseline, linear), expected, "{names:?} {versions:?}");
