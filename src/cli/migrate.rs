@@ -84,7 +84,7 @@ struct At {
     #[arg(long)]
     control: bool,
     /// The schema of the ledger [default: that of ?search_path=, or atlas_schema_revisions].
-    #[arg(long, value_name = "SCHEMA", visible_alias = "revision-schema")]
+    #[arg(long, value_name = "SCHEMA")]
     revisions_schema: Option<String>,
 }
 
@@ -230,6 +230,7 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
             say(&format!("{} of {} are as they were hashed\n", files(folder.files().len()), folder.path().display()))?;
         }
         Command::New(new) => {
+            import::make(&target::place(new.dir.dir.as_deref().unwrap_or(DIR))?.0)?;
             let path = import::add(&new.dir.read(false)?, new.name.as_deref())?;
             say(&format!("{}\n", path.display()))?;
         }

@@ -10,6 +10,14 @@ use crate::clock;
 /// What stands above a file that runs outside transactions.
 const ALONE: &str = "-- atlas:txmode none\n\n";
 
+/// Makes a folder, where there is none.
+///
+/// # Errors
+/// When that cannot be.
+pub fn make(path: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(path).map_err(|source| folder::Error::Unwritable { path: path.to_owned(), source }.into())
+}
+
 /// Adds an empty migration to a folder, later than all that it has; returns where. The hashes are written anew.
 ///
 /// # Errors
@@ -87,7 +95,7 @@ pub fn import(from: &Path, format: Format, to: &Path) -> Result<usize, Error> {
     }
     // All is read before anything is written.
     let files = converted(texts(from, format == Format::Flyway)?, format)?;
-    std::fs::create_dir_all(to).map_err(unwritable(to))?;
+    make(to)?;
     for (name, text) in &files {
         let path = to.join(name);
         std::fs::write(&path, text).map_err(unwritable(&path))?;

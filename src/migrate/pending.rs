@@ -112,6 +112,9 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    /// Files, rows, a baseline, and what is pending.
+    type Case<'c> = (&'c [&'c str], &'c [&'c str], Option<&'c str>, &'c str);
+
     const CHECKPOINT: &str = "-- atlas:checkpoint\n\nSELECT 1;";
 
     fn files(names: &[&str]) -> Vec<File> {
@@ -144,7 +147,7 @@ mod tests {
     fn what_is_pending_follows_on_what_was_applied() {
         let linear = Order::Linear;
         // Files (a checkpoint has a mark), rows, baseline, and what is pending.
-        let cases: [(&[&str], &[&str], Option<&str>, &str); 19] = [
+        let cases: [Case<'_>; 19] = [
             (&[], &[], None, ""),
             (&["1", "2"], &[], None, "1 2"),
             (&["1", "2", "3!", "4"], &[], None, "3 4"),

@@ -52,6 +52,8 @@ impl Session {
         let foreign = process(&mut other).await?;
         own.push(process(&mut self.connection).await?);
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.map_err(failed("look for a pooler"))?;
+        // Twice: one that goes around among its connections comes to another.
+        own.push(process(&mut self.connection).await?);
         own.push(process(&mut self.connection).await?);
         // That one ends by itself as well.
         let _ = other.close().await;
@@ -92,8 +94,7 @@ impl Session {
         let begun = clock::instant();
         let mut pause = LOCK_TRIES[0];
         loop {
-            let tried = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(LOCK);
-            if tried.fetch_one(&mut self.connection).await.map_err(failed("take the lock of migrations"))? {
+            if self.try_lock().await? {
                 return Ok(());
             }
             let left = timeout.saturating_sub(begun.elapsed());
@@ -106,6 +107,12 @@ impl Session {
             }
             pause = (pause * 2).min(LOCK_TRIES[1]);
         }
+    }
+
+    /// Whether it has the lock now; whoever has it already has it still.
+    async fn try_lock(&mut self) -> Result<bool, Error> {
+        let tried = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(LOCK);
+        tried.fetch_one(&mut self.connection).await.map_err(failed("take the lock of migrations"))
     }
 
     /// Who holds the lock, as far as the server tells.
@@ -160,6 +167,10 @@ impl Session {
     pub(super) async fn reset(&mut self) -> Result<(), Error> {
         const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
         sqlx::raw_sql(RESET).execute(&mut self.connection).await.map_err(failed("reset the session"))?;
+        // `DISCARD ALL` in a file lets every lock go.
+        if !self.try_lock().await? {
+            return Err(Error::Locked { waited: Duration::ZERO, holder: self.holder().await });
+        }
         self.attend().await
     }
 

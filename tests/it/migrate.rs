@@ -473,6 +473,34 @@ async fn transactions_are_as_wide_as_they_are_said_to_be() {
     assert_eq!(trial.tables().await, "");
 }
 
+/// As files of other tools do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_commits_by_itself_goes_on_behind_what_it_committed() {
+    let text = |last: &str| format!("BEGIN;\nCREATE TABLE a (x int);\nCOMMIT;\nCREATE TABLE b (x int);\n{last};\n");
+    let trial = Trial::new("committed", &[("1_a.sql", &text("SELECT nothing"))]);
+    let failed = trial.migrate(&["apply"]).await;
+    assert!(trial.complaint(&failed).contains(". The 4 before it stay: "), "{failed:?}");
+    assert_eq!(trial.tables().await, "a b");
+    trial.write("1_a.sql", &text("SELECT 1"));
+    trial.hash();
+    trial.migrate(&["apply"]).await.well();
+    assert_eq!(trial.ledger().await, ["1 2 5/5"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_a_file_lets_go_is_taken_again() {
+    let files = [("1_a.sql", "-- atlas:txmode none\n\nDISCARD ALL;"), ("2_b.sql", &gate(1))];
+    let trial = Trial::new("discarded", &files);
+    let mut holder = trial.connect().await;
+    lock(&mut holder, 1).await;
+    let first = trial.spawn(&["apply"]);
+    waits_at(&mut holder, 1).await;
+    let second = trial.migrate(&["apply", "--lock-timeout", "50ms"]).await;
+    assert!(trial.complaint(&second).starts_with("take the lock of migrations within 50 ms: process "), "{second:?}");
+    unlock(&mut holder, 1).await;
+    ended(first).await.well();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_file_sets_ends_with_it() {
     let files =
@@ -511,7 +539,7 @@ async fn each_bad_input_has_one_clear_error_and_changes_nothing() {
     );
     // A statement never ends.
     put("2_b.sql", "SELECT 1;\n\nCREATE TABLE b (x int;\n");
-    let unbalanced = "read 2_b.sql: read the statement at line 3, column 17: its '(' is never closed";
+    let unbalanced = "read 2_b.sql: read the statement at line 3, column 16: its '(' is never closed";
     assert_eq!(trial.complaint(&trial.migrate(&["apply"]).await), unbalanced);
     assert_eq!(trial.complaint(&trial.over("validate").await), unbalanced);
     put("2_b.sql", "-- atlas:txmode all\n\nSELECT 1;");
@@ -568,6 +596,11 @@ async fn each_bad_input_has_one_clear_error_and_changes_nothing() {
         "error: failed to find migrations in migrations: it has folders of them, clickhouse, control, postgres: say which, \
          as --dir file://migrations/clickhouse"
     );
+    // Who is cut off by the server is told where, and goes on there.
+    put(THREE[1].0, "-- atlas:txmode none\n\nSELECT 1;\nSELECT pg_terminate_backend(pg_backend_pid());");
+    let cut = trial.complaint(&trial.migrate(&["apply"]).await);
+    assert!(cut.starts_with("apply 2_b.sql: statement 2 of 2, line 4: terminating connection"), "{cut}");
+    assert_eq!(trial.ledger().await, ["1 2 1/1", "2 2 1/2"]);
     let absent = ran(martello(&["migrate", "validate", "--dir", "file://absent"])).await;
     assert_eq!(absent.complaint(), "error: failed to read absent: No such file or directory (os error 2)");
 }
@@ -702,6 +735,9 @@ async fn folders_are_made_hashed_and_brought_along() {
     assert_eq!(trial.over("hash").await.well(), format!("hashed 2 files of {}\n", trial.path().display()));
     trial.migrate(&["apply"]).await.well();
     assert_eq!(trial.tables().await, "a b");
+    let first = trial.path().join("below").display().to_string();
+    let made = ran(martello(&["migrate", "new", "--dir", &first])).await;
+    assert!(made.well().starts_with(&first), "a folder is made where there is none: {made:?}");
     let bad = ran(martello(&["migrate", "new", "a/b", "--dir", &trial.path().display().to_string()])).await;
     assert_eq!(trial.complaint(&bad), "name a migration \"a/b\": expected letters, digits, - and _");
     // From another tool.
