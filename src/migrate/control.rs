@@ -79,7 +79,7 @@ async fn known(session: &mut Session, folder: &Folder) -> Result<(String, Option
     }
     let mut baseline = None;
     for ((_, table, _), file) in FILES.iter().zip(folder.files()) {
-        let found = sqlx::query_scalar("SELECT pg_catalog.to_regclass($1) IS NOT NULL").bind(table);
+        let found = sqlx::query_scalar("SELECT pg_catalog.to_regclass($1) IS NOT NULL").persistent(false).bind(table);
         if !found.fetch_one(&mut session.connection).await.map_err(failed("look for tables of the control store"))? {
             break;
         }

@@ -151,7 +151,8 @@ impl Ledger {
     /// Whether it is there.
     pub(super) async fn exists(&self, connection: &mut PgConnection) -> Result<bool, Error> {
         const FIND: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)";
-        let found = sqlx::query_scalar(FIND).bind(&self.schema).bind(TABLE).fetch_one(connection).await;
+        let found =
+            sqlx::query_scalar(FIND).persistent(false).bind(&self.schema).bind(TABLE).fetch_one(connection).await;
         found.map_err(failed("look for the ledger"))
     }
 
@@ -161,7 +162,7 @@ impl Ledger {
         if self.exists(connection).await? {
             return Ok(());
         }
-        let found = sqlx::query_scalar(SCHEMA).bind(&self.schema).fetch_one(&mut *connection).await;
+        let found = sqlx::query_scalar(SCHEMA).persistent(false).bind(&self.schema).fetch_one(&mut *connection).await;
         // Not `IF NOT EXISTS`: that asks for the right to make schemas even where there is nothing to make.
         if !found.map_err(failed("look for the ledger"))? {
             let create = format!("CREATE SCHEMA {}", quoted(&self.schema));
@@ -190,7 +191,7 @@ impl Ledger {
              FROM {} WHERE version <> $1 ORDER BY version COLLATE \"C\"",
             self.table()
         );
-        let rows = sqlx::query(AssertSqlSafe(select)).bind(NAME_ROW).fetch_all(connection).await;
+        let rows = sqlx::query(AssertSqlSafe(select)).persistent(false).bind(NAME_ROW).fetch_all(connection).await;
         rows.map_err(failed("read the ledger"))?.iter().map(revision).collect()
     }
 
@@ -210,6 +211,7 @@ impl Ledger {
         let hashes =
             (!revision.partial_hashes.is_empty()).then(|| serde_json::json!(revision.partial_hashes).to_string());
         let written = sqlx::query(AssertSqlSafe(insert))
+            .persistent(false)
             .bind(&revision.version)
             .bind(&revision.description)
             .bind(revision.kind.0)
@@ -230,7 +232,7 @@ impl Ledger {
     /// Takes a row away.
     pub(super) async fn delete(&self, connection: &mut PgConnection, version: &str) -> Result<(), Error> {
         let delete = format!("DELETE FROM {} WHERE version = $1", self.table());
-        let deleted = sqlx::query(AssertSqlSafe(delete)).bind(version).execute(connection).await;
+        let deleted = sqlx::query(AssertSqlSafe(delete)).persistent(false).bind(version).execute(connection).await;
         deleted.map(drop).map_err(failed("write the ledger"))
     }
 }

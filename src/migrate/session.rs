@@ -111,7 +111,7 @@ impl Session {
 
     /// Whether it has the lock now; whoever has it already has it still.
     async fn try_lock(&mut self) -> Result<bool, Error> {
-        let tried = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(LOCK);
+        let tried = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").persistent(false).bind(LOCK);
         tried.fetch_one(&mut self.connection).await.map_err(failed("take the lock of migrations"))
     }
 
@@ -122,7 +122,8 @@ impl Session {
              FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid) \
              WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid::bigint = $1 AND l.objsubid = 1 \
              AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
-        let found = sqlx::query(HOLDER).bind(LOCK).fetch_optional(&mut self.connection).await.ok().flatten();
+        let found =
+            sqlx::query(HOLDER).persistent(false).bind(LOCK).fetch_optional(&mut self.connection).await.ok().flatten();
         let told = found.and_then(|row| {
             let text = |column: &str| row.try_get::<String, _>(column).ok();
             let pid: i32 = row.try_get("pid").ok()?;
@@ -149,7 +150,10 @@ impl Session {
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = n.oid AND d.deptype = 'e') \
              AND ($1::text IS NULL OR n.nspname = $1) AND n.nspname <> ALL ($2) ORDER BY 1, 2";
         let own: &[&str] = if CONTROL.contains(&self.ledger.schema()) { &[] } else { &CONTROL };
-        let found = sqlx::query_as::<_, (String, Option<String>)>(TABLES).bind(self.target.schema()).bind(own);
+        let found = sqlx::query_as::<_, (String, Option<String>)>(TABLES)
+            .persistent(false)
+            .bind(self.target.schema())
+            .bind(own);
         let found = found.fetch_all(&mut self.connection).await.map_err(failed("look into the database"))?;
         for (schema, table) in found {
             let ledger = schema == self.ledger.schema();

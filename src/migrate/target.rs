@@ -51,8 +51,7 @@ impl Target {
         }
         let options = PgConnectOptions::from_str(url.as_str());
         let mut options = options.map_err(|error| Error::Url(error.to_string()))?;
-        // Nothing is prepared by name: a file may say `DISCARD ALL`.
-        options = options.application_name("martello migrate").statement_cache_capacity(0).disable_statement_logging();
+        options = options.application_name("martello migrate").disable_statement_logging();
         if let Some(schema) = &schema {
             options = options.options([(SCHEMA, quoted(schema))]);
         }
