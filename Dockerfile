@@ -13,6 +13,7 @@ WORKDIR /build
 # What the build reads and nothing more, so that a change of a contract or a page of text compiles nothing.
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+COPY migrations/control migrations/control
 # Crates and what was compiled of them outlive the layer in caches, so a change of src/ compiles Martello alone. A cache
 # is no part of the image: the binary is copied out in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

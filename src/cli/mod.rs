@@ -7,6 +7,7 @@ mod catalog;
 mod demo;
 mod key;
 mod load;
+mod migrate;
 mod publish;
 mod serve;
 mod spec;
@@ -73,6 +74,9 @@ enum Command {
     /// Looks after the control store.
     #[command(subcommand)]
     Control(publish::Control),
+    /// Applies migrations, as Atlas has them in a folder.
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Shows who has read what.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -127,6 +131,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Rollback(rollback) => publish::roll_back(rollback, &config()?).await?,
         Command::Versions(command) => publish::versions(command, &config()?).await?,
         Command::Control(command) => publish::control(command, &config()?).await?,
+        Command::Migrate(command) => return migrate::run(command, config).await,
         Command::Audit(command) => audit::run(command, config).await?,
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;

@@ -7,10 +7,12 @@ use clap::Subcommand;
 use jiff::civil::Date;
 use serde_json::json;
 
+use super::migrate::interruptible;
 use super::say;
 use crate::app::House;
 use crate::catalog::{Dataset, Relation};
 use crate::config::{self, Config};
+use crate::migrate::control;
 use crate::publish::{Publisher, Request};
 use crate::redis::{PUBLISHED, Redis};
 use crate::source::Sources;
@@ -91,10 +93,14 @@ impl Desk {
 }
 
 pub(super) fn store(config: &Config) -> anyhow::Result<Store> {
+    Ok(Store::open(control_url(config)?)?)
+}
+
+pub(super) fn control_url(config: &Config) -> anyhow::Result<&str> {
     let Some(control) = &config.control else {
         bail!("find the control store in the configuration: expected control.url");
     };
-    Ok(Store::open(control.url.expose())?)
+    Ok(control.url.expose())
 }
 
 pub(super) fn source_of<'c>(config: &'c Config, dataset: &Dataset) -> anyhow::Result<&'c config::Source> {
@@ -216,7 +222,13 @@ fn listed(version: &Version, current: bool) -> serde_json::Value {
 pub(super) async fn control(command: Control, config: &Config) -> anyhow::Result<()> {
     match command {
         Control::Init => {
-            let applied = store(config)?.init().await?;
+            let url = control_url(config)?;
+            if url.starts_with("sqlite:") {
+                store(config)?.init().await?;
+                return say("the control store has its tables\n");
+            }
+            let applied =
+                control::init(url, &mut interruptible()).await.context("make the tables of the control store")?;
             match applied.as_slice() {
                 [] => say("the control store has its tables\n"),
                 applied => say(&format!("applied {}\n", applied.join(", "))),

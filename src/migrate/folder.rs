@@ -414,7 +414,7 @@ mod tests {
         assert!(matches!(Folder::of(Path::new("m"), twice).distinct(), Err(Error::Twice { .. })));
     }
 
-    /// Worked out with `printf … | openssl dgst -sha256 -binary | base64`, as docs/migrations.md shows.
+    /// Worked out with `printf … | openssl dgst -sha256 -binary | base64`, as docs/migrate.md shows.
     #[test]
     fn the_sum_is_what_a_calculation_by_hand_gives() {
         let two = folder(&[("1_a.sql", "CREATE TABLE a (x int);\n"), ("2_b.sql", "DROP TABLE a;\n")]);

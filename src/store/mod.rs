@@ -94,14 +94,14 @@ impl Store {
         Ok(Self(kind))
     }
 
-    /// Makes the tables that there are not yet; returns what it has applied. SQLite's are made by themselves.
+    /// Makes the tables of a store in SQLite, which are also made by themselves. Those of Postgres come as migrations.
     ///
     /// # Errors
-    /// When the store does not answer, or the caller may not make tables in it.
-    pub async fn init(&self) -> Result<Vec<&'static str>, Error> {
+    /// When the file cannot be written.
+    pub async fn init(&self) -> Result<(), Error> {
         match &self.0 {
-            Kind::Postgres(pool) => postgres::init(pool).await,
-            Kind::Sqlite(pool) => sqlite::init(pool).await.map(|()| Vec::new()),
+            Kind::Postgres(_) => Ok(()),
+            Kind::Sqlite(pool) => sqlite::init(pool).await,
         }
     }
 

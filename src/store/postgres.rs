@@ -16,25 +16,6 @@ use crate::name::Name;
 /// One to look, one to listen, one for who asks besides.
 const CONNECTIONS_MAX: u32 = 3;
 
-/// The files of `migrations/control`, each with what says that it has been applied, by whichever tool.
-const MIGRATIONS: [(&str, &str, &str); 3] = [
-    (
-        "20261125120000_versions",
-        "SELECT to_regclass('martello.version') IS NOT NULL",
-        include_str!("../../migrations/control/20261125120000_versions.sql"),
-    ),
-    (
-        "20261126120000_audit",
-        "SELECT to_regclass('martello.audit') IS NOT NULL",
-        include_str!("../../migrations/control/20261126120000_audit.sql"),
-    ),
-    (
-        "20261126210000_api_keys",
-        "SELECT to_regclass('martello.api_key') IS NOT NULL",
-        include_str!("../../migrations/control/20261126210000_api_keys.sql"),
-    ),
-];
-
 /// What a version is read as: the columns that `row` names.
 macro_rules! columns {
     () => {
@@ -60,22 +41,6 @@ pub(super) fn pool(url: &str) -> Result<PgPool, Error> {
     let options = options.application_name("martello control").disable_statement_logging();
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
     Ok(pool.connect_lazy_with(options))
-}
-
-pub(super) async fn init(pool: &PgPool) -> Result<Vec<&'static str>, Error> {
-    let mut transaction = pool.begin().await.map_err(failed("reach"))?;
-    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('martello control init', 0))";
-    transaction.execute(lock).await.map_err(failed("lock"))?;
-    let mut applied = Vec::new();
-    for (name, probe, text) in MIGRATIONS {
-        let there: bool = sqlx::query_scalar(probe).fetch_one(&mut *transaction).await.map_err(failed("look into"))?;
-        if !there {
-            transaction.execute(text).await.map_err(failed("make the tables of"))?;
-            applied.push(name);
-        }
-    }
-    transaction.commit().await.map_err(failed("make the tables of"))?;
-    Ok(applied)
 }
 
 pub(super) async fn epoch(pool: &PgPool) -> Result<Epoch, Error> {

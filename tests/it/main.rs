@@ -23,6 +23,7 @@ mod hostile;
 mod language;
 mod limits;
 mod load;
+mod migrate;
 mod migrations;
 mod openapi;
 mod pagination;

@@ -20,9 +20,14 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 /// A database of a test's own, dropped with it.
-struct Database(String);
+pub struct Database(String);
 
 impl Database {
+    /// Its URL, for the role that owns it.
+    pub fn owned(&self) -> String {
+        Self::url(&self.0, "martello")
+    }
+
     fn url(name: &str, owner: &str) -> String {
         let marts = Backend::Postgres.url();
         let server = marts.strip_suffix("/marts").expect("the marts' database");
@@ -33,28 +38,33 @@ impl Database {
         Command::new(Path::new(&variable("MARTELLO_TEST_PG_BIN")).join(name))
     }
 
-    fn psql(url: &str, arguments: &[&str]) -> String {
+    pub fn psql(url: &str, arguments: &[&str]) -> String {
         let mut command = Self::program("psql");
         command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", url]).args(arguments);
         run(command).well().to_owned()
     }
 
-    fn filled_from(name: &str, folder: &str) -> Self {
+    pub fn empty(name: &str) -> Self {
         Self::psql(
             &Self::url("postgres", "postgres"),
             &["--command", &format!("CREATE DATABASE {name} OWNER martello")],
         );
-        let database = Self(name.to_owned());
+        Self(name.to_owned())
+    }
+
+    pub fn filled_from(name: &str, folder: &str) -> Self {
+        let database = Self::empty(name);
         for file in files(folder) {
-            Self::psql(&Self::url(name, "martello"), &["--file", file.to_str().expect("a path")]);
+            Self::psql(&database.owned(), &["--file", file.to_str().expect("a path")]);
         }
         database
     }
 
-    /// Everything but rows. A dump draws the key that its `\restrict` lines bear.
-    fn dump(&self) -> String {
+    /// Everything but rows and ledgers. A dump draws the key that its `\restrict` lines bear.
+    pub fn dump(&self) -> String {
         let mut command = Self::program("pg_dump");
-        command.args(["--schema-only", "--dbname", &Self::url(&self.0, "martello")]);
+        command.args(["--exclude-schema=atlas_schema_revisions", "--exclude-schema=martello_revisions"]);
+        command.args(["--schema-only", "--dbname", &self.owned()]);
         let ran = run(command);
         let lines = ran.well().lines().filter(|line| !line.contains("restrict "));
         lines.collect::<Vec<_>>().join("\n")
