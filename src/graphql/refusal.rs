@@ -27,7 +27,7 @@ impl Refusal {
 
     /// One field of the document cannot be answered.
     pub(super) fn of_field(problem: Problem, key: &str, pos: Pos) -> Self {
-        let mut refusal = Self::from(problem);
+        let mut refusal = Self::from(in_words_of_this_door(problem));
         for error in &mut refusal.errors {
             error["locations"] = json!([{ "line": pos.line, "column": pos.column }]);
             error["path"] = json!([key]);
@@ -86,6 +86,28 @@ impl From<Problem> for Refusal {
         error["extensions"] = extensions(&problem);
         Self { errors: vec![error], problem, well_formed: true }
     }
+}
+
+/// Parts of a question have names of their own here.
+fn in_words_of_this_door(mut problem: Problem) -> Problem {
+    let own = |name: &str| match name {
+        "limit" => Some("first"),
+        "cursor" => Some("after"),
+        "sort" => Some("order_by"),
+        "select" | "measures" => Some("the selection"),
+        "resample" => Some("interval"),
+        _ => None,
+    };
+    if let Some(own) = problem.parameter.as_deref().and_then(own) {
+        problem.parameter = Some(own.to_owned());
+    }
+    if problem.kind == problem::LIMIT_OUT_OF_RANGE {
+        problem.detail = problem.detail.replacen("limit must", "first or last must", 1);
+        if problem.parameter.as_deref() == Some("first") {
+            problem.hint = Some("go on with after: pageInfo.endCursor for what is behind a page".to_owned());
+        }
+    }
+    problem
 }
 
 /// What a problem says besides its detail.

@@ -12,6 +12,8 @@ use crate::http::problem::shown;
 /// The parameters, in URLs and bodies alike.
 const PARAMETERS: [&str; 4] = ["query", "operationName", "variables", "extensions"];
 
+const JSON: &str = "application/json";
+
 /// What is asked, well-formed.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
@@ -50,8 +52,8 @@ impl Wording {
         })
     }
 
-    /// What the client takes, the better of the two first. Without `Accept` it is `application/json`, as before there
-    /// was anything else.
+    /// What the client takes, the better of the two first. Where it names neither, without `Accept` too, it is
+    /// `application/json`, as before there was anything else.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let accept: Vec<&str> =
             headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or_default()).collect();
@@ -59,7 +61,7 @@ impl Wording {
             return Ok(Self::Json);
         }
         let accept = accept.join(",");
-        let own = [("application/graphql-response+json", Self::Response), ("application/json", Self::Json)];
+        let own = [("application/graphql-response+json", Self::Response), (JSON, Self::Json)];
         // The most specific range decides (RFC 9110, 12.5.1).
         let quality = |name: &str| {
             let ranges = accept.split(',').filter_map(|range| {
@@ -67,9 +69,9 @@ impl Wording {
                 let range = parts.next()?.to_ascii_lowercase();
                 let exact = if range == name {
                     2
-                } else if range == "application/*" {
+                } else if name == JSON && range == "application/*" {
                     1
-                } else if range == "*/*" {
+                } else if name == JSON && range == "*/*" {
                     0
                 } else {
                     return None;
@@ -150,7 +152,7 @@ fn of_body(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Aske
 /// `application/json`, and nothing else but its one harmless parameter.
 fn is_json(media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(|part| part.trim().to_ascii_lowercase());
-    parts.next().is_some_and(|name| name == "application/json")
+    parts.next().is_some_and(|name| name == JSON)
         && parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\""))
 }
 
@@ -193,8 +195,8 @@ mod tests {
             Wording::of(&headers).ok()
         };
         assert_eq!(Wording::of(&HeaderMap::new()).ok(), Some(Wording::Json));
-        assert_eq!(chosen("*/*"), Some(Wording::Response));
-        assert_eq!(chosen("application/*"), Some(Wording::Response));
+        assert_eq!(chosen("*/*"), Some(Wording::Json));
+        assert_eq!(chosen("application/*;q=0.1, application/graphql-response+json"), Some(Wording::Response));
         assert_eq!(chosen("application/json"), Some(Wording::Json));
         assert_eq!(chosen("application/json, application/graphql-response+json;q=0.9"), Some(Wording::Json));
         assert_eq!(

@@ -18,6 +18,7 @@ mod faults;
 mod forged;
 mod formats;
 mod frames;
+mod graphql;
 mod hostile;
 mod language;
 mod limits;

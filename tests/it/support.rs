@@ -106,7 +106,7 @@ impl Server {
         let metrics = telemetry::collect().expect("metrics");
         // A connection on which no head arrives for so long is cut: no request is to meet one that is just being cut.
         let idle = config.http.head_timeout / 2;
-        let running = app::start(config, metrics).await.expect("a server");
+        let running = Box::pin(app::start(config, metrics)).await.expect("a server");
         let url = format!("http://{}", running.public);
         let admin = format!("http://{}", running.admin);
         let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).pool_idle_timeout(idle);

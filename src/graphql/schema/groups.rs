@@ -6,7 +6,7 @@ use async_graphql::dynamic::{InputObject, Object};
 
 use super::rows::{asked, deprecated, described, extent, order};
 use super::scalars::{condition_of, output};
-use super::{Asks, Grouped, Root, Types, argument, field, type_of};
+use super::{Asks, Grouped, Root, Types, argument, field, plain, type_of};
 use crate::catalog::{Column, ColumnIndex, Type};
 use crate::plan::{View, measured};
 use crate::query::{Bucket, Function, Group, Measure};
@@ -21,14 +21,14 @@ pub(super) fn add(types: &mut Types, view: &View) -> BTreeMap<String, Grouped> {
     let name = dataset.name.as_str();
     let group = type_of(name, "Group");
     let mut row = Object::new(&group).description("A group of rows, and what is measured in it.");
-    let mut groups: Vec<(String, String)> = Vec::new();
-    let mut fields: Vec<(String, String, Type)> = Vec::new();
+    let mut groups: Vec<String> = Vec::new();
+    let mut fields: Vec<(String, Type)> = Vec::new();
     for (one, data_type, description) in grouping(view) {
         let named = one.name();
         if grouped.insert(named.clone(), Grouped::By(one)).is_none() {
-            row = row.field(field(&named, &output(data_type, true)).description(description.clone()));
-            groups.push((named.clone(), description.clone()));
-            fields.push((named, description, data_type));
+            row = row.field(field(&named, &output(data_type, true)).description(description));
+            groups.push(named.clone());
+            fields.push((named, data_type));
         }
     }
     for (measure, data_type, description) in measures(view) {
@@ -38,19 +38,19 @@ pub(super) fn add(types: &mut Types, view: &View) -> BTreeMap<String, Grouped> {
         }
         grouped.insert(named.clone(), Grouped::As(measure.clone()));
         let counts = matches!(measure.function, Function::Count | Function::CountDistinct);
-        row = row.field(field(&named, &output(data_type, !counts)).description(description.clone()));
-        fields.push((named, description, data_type));
+        row = row.field(field(&named, &output(data_type, !counts)).description(description));
+        fields.push((named, data_type));
     }
     types.object(row);
     types.connection(&group);
     types.names(
         &type_of(name, "GroupField"),
         "What groups may be ordered by.",
-        fields.iter().map(|(named, description, _)| (named.as_str(), description.clone())),
+        fields.iter().map(|(named, _)| named.as_str()),
     );
     types.input(order(&type_of(name, "GroupOrder"), &type_of(name, "GroupField")));
-    let having = fields.iter().fold(InputObject::new(type_of(name, "Having")), |having, (named, description, of)| {
-        having.field(argument(named, &condition_of(*of), description))
+    let having = fields.iter().fold(InputObject::new(type_of(name, "Having")), |having, (named, of)| {
+        having.field(plain(named, &condition_of(*of)))
     });
     let own = type_of(name, "Having");
     let having = having
@@ -66,11 +66,7 @@ pub(super) fn add(types: &mut Types, view: &View) -> BTreeMap<String, Grouped> {
     ));
     if !groups.is_empty() {
         let by = type_of(name, "GroupBy");
-        types.names(
-            &by,
-            "What makes a group.",
-            groups.iter().map(|(named, meaning)| (named.as_str(), meaning.clone())),
-        );
+        types.names(&by, "What makes a group.", groups.iter().map(String::as_str));
         page = page.argument(argument("group_by", &format!("[{by}!]"), "What makes a group."));
     }
     let page = asked(page, view).argument(argument("having", &own, "What groups must meet.")).argument(argument(
@@ -102,11 +98,7 @@ fn add_bars(types: &mut Types, view: &View) {
     types.object(row.description("A bar of a longer interval, named by its first day."));
     types.connection(&bar);
     let names = type_of(name, "BarField");
-    types.names(
-        &names,
-        "What bars may be ordered by.",
-        all.iter().map(|(column, _)| (column.name.as_str(), described(column))),
-    );
+    types.names(&names, "What bars may be ordered by.", all.iter().map(|(column, _)| column.name.as_str()));
     types.input(order(&type_of(name, "BarOrder"), &names));
     let root = type_of(name, "_resample");
     let page = field(&root, &format!("{bar}Connection!"))

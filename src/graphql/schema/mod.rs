@@ -180,8 +180,8 @@ impl Types {
     }
 
     /// Adds an enumeration of names.
-    fn names<'n>(&mut self, name: &str, description: &str, items: impl IntoIterator<Item = (&'n str, String)>) {
-        let items = items.into_iter().map(|(item, meaning)| EnumItem::new(item).description(meaning));
+    fn names<'n>(&mut self, name: &str, description: &str, items: impl IntoIterator<Item = &'n str>) {
+        let items = items.into_iter().map(EnumItem::new);
         let all = items.fold(Enum::new(name).description(description), Enum::item);
         self.registered.push(Registered::Enum(all));
     }
@@ -216,6 +216,11 @@ pub(super) fn field(name: &str, data_type: &str) -> Field {
 
 pub(super) fn argument(name: &str, data_type: &str, description: &str) -> InputValue {
     InputValue::new(name, type_ref(data_type)).description(description)
+}
+
+/// An input whose name says all that its type's description does not.
+fn plain(name: &str, data_type: &str) -> InputValue {
+    InputValue::new(name, type_ref(data_type))
 }
 
 fn defaulted(name: &str, data_type: &str, default: Value, description: &str) -> InputValue {

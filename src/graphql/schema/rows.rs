@@ -6,7 +6,7 @@ use async_graphql::dynamic::{Field, InputObject, Object};
 use async_graphql::{Name, Value};
 
 use super::scalars::{conditions, output};
-use super::{Asks, Root, Types, argument, defaulted, field, type_of};
+use super::{Asks, Root, Types, argument, defaulted, field, plain, type_of};
 use crate::catalog::{Column, Dataset, RelationKind};
 use crate::plan::View;
 
@@ -54,7 +54,7 @@ pub(super) fn add_key(types: &mut Types, view: &View) {
     let mut row = field(&name, dataset.name.as_str()).description("The row with a key, or null.");
     for column in view.primary_key() {
         let data_type = output(column.data_type, false);
-        row = row.argument(argument(column.name.as_str(), &data_type, &described(column)));
+        row = row.argument(plain(column.name.as_str(), &data_type));
     }
     let row = deprecated(row, dataset);
     types.root(name, Root::Of(Asks::Key, dataset.name.clone()), row);
@@ -122,8 +122,8 @@ fn add_conditions(types: &mut Types, view: &View) {
             }
             let condition = format!("{own}_{}", column.name);
             let input = conditions(&condition, column.filter.iter().copied(), column.data_type);
-            types.input(input.description(format!("What {} is compared with.", column.name)));
-            all = all.field(argument(column.name.as_str(), &condition, &described(column)));
+            types.input(input);
+            all = all.field(plain(column.name.as_str(), &condition));
         }
         let all = all
             .field(argument("and", &format!("[{own}!]"), "Every one holds."))
@@ -132,9 +132,7 @@ fn add_conditions(types: &mut Types, view: &View) {
         types.input(all);
     }
     if sorts(view) {
-        let columns: Vec<(&str, String)> = (view.columns().filter(|column| column.sort))
-            .map(|column| (column.name.as_str(), described(column)))
-            .collect();
+        let columns = view.columns().filter(|column| column.sort).map(|column| column.name.as_str());
         types.names(&type_of(name, "Column"), "A column that rows may be ordered by.", columns);
         types.input(order(&type_of(name, "Order"), &type_of(name, "Column")));
     }

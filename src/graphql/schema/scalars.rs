@@ -3,7 +3,7 @@
 use async_graphql::Value;
 use async_graphql::dynamic::{InputObject, Object, Scalar};
 
-use super::{Types, argument, field};
+use super::{Types, field, plain};
 use crate::catalog::{Bucket, Operator, Revision, Type};
 
 /// The scalar of a type.
@@ -40,27 +40,10 @@ pub(super) fn operand(operator: Operator, data_type: Type) -> String {
     }
 }
 
-fn meaning(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Eq => "Equal.",
-        Operator::Ne => "Not equal.",
-        Operator::Gt => "Greater.",
-        Operator::Gte => "Greater or equal.",
-        Operator::Lt => "Less.",
-        Operator::Lte => "Less or equal.",
-        Operator::In => "One of these.",
-        Operator::Nin => "None of these.",
-        Operator::Prefix => "Starts so.",
-        Operator::Contains => "Contains this.",
-        Operator::IsNull => "Null (true) or not (false).",
-        Operator::Has => "Has this element.",
-    }
-}
-
 /// The conditions that operators make.
 pub(super) fn conditions(name: &str, operators: impl IntoIterator<Item = Operator>, data_type: Type) -> InputObject {
     operators.into_iter().fold(InputObject::new(name), |input, operator| {
-        input.field(argument(operator.as_str(), &operand(operator, data_type), meaning(operator)))
+        input.field(plain(operator.as_str(), &operand(operator, data_type)))
     })
 }
 
@@ -106,28 +89,14 @@ pub(super) fn add(types: &mut Types) {
             .field(field("startCursor", "String").description("The cursor of its first row."))
             .field(field("endCursor", "String").description("The cursor of its last row.")),
     );
-    let say = |text: &str| text.to_owned();
-    types.names(
-        "Direction",
-        "Which end of an order comes first.",
-        [("ASC", say("Least first.")), ("DESC", say("Greatest first."))],
-    );
-    types.names(
-        "Nulls",
-        "Where nulls stand in an order; they sort greatest where nothing is said.",
-        [("FIRST", say("Before every value.")), ("LAST", say("After every value."))],
-    );
-    let revisions = Revision::ALL.map(|(name, revision)| {
-        let meaning = match revision {
-            Revision::First => "The one that was known first.",
-            Revision::Latest => "The one that was known last.",
-            Revision::All => "Every one.",
-        };
-        (name, meaning.to_owned())
-    });
-    types.names("Revision", "Which of the revisions of a fact.", revisions);
-    let buckets = Bucket::ALL.map(|bucket| (bucket.as_str(), format!("A {} of the calendar.", bucket.as_str())));
-    types.names("Interval", "An interval of the calendar, named by its first day.", buckets);
+    types.names("Direction", "Which end of an order comes first: the least, or the greatest.", ["ASC", "DESC"]);
+    let nulls = "Where nulls stand in an order; they sort greatest where nothing is said.";
+    types.names("Nulls", nulls, ["FIRST", "LAST"]);
+    let revisions =
+        "Which of the revisions of a fact: the one that was known first, the one that was known last, or all.";
+    types.names("Revision", revisions, Revision::ALL.map(|(name, _)| name));
+    let intervals = "An interval of the calendar, named by its first day.";
+    types.names("Interval", intervals, Bucket::ALL.map(Bucket::as_str));
     for data_type in [
         Type::Bool,
         Type::Int32,
