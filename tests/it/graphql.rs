@@ -564,7 +564,8 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
 /// The blocks of a language in the document of this door.
 fn blocks(language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(repository().join("docs/graphql.md")).expect("the document");
-    let blocks = text.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().expect("a block"));
+    let begins = format!("```{language}\n");
+    let blocks = text.split(&begins).skip(1).map(|rest| rest.split("```").next().expect("a block"));
     blocks.map(str::to_owned).collect()
 }
 
