@@ -222,3 +222,25 @@ impl Walk<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_counted_as_the_parser_takes_them() {
+        let limits = |tokens_max| config::Graphql { tokens_max, ..config::Graphql::default() };
+        for (text, tokens) in [
+            ("{ a(b: 1.5e-3, c: $d) @skip(if: true) { ...F } } # {{{ not seen", 23),
+            (r#"{ a(b: "}{ \" (", c: """ \""" " { """) }"#, 11),
+            ("\u{feff}{a}", 6),
+            (r#"{ a(b: "no end"#, 6),
+        ] {
+            assert!(of_text(text, &limits(tokens)).is_ok(), "{text}");
+            assert!(of_text(text, &limits(tokens - 1)).is_err(), "{text}");
+        }
+        let nested = |levels: usize| "{a".repeat(levels) + &"}".repeat(levels);
+        assert!(of_text(&nested(BRACKETS_MAX), &limits(1000)).is_ok());
+        assert!(of_text(&nested(BRACKETS_MAX + 1), &limits(1000)).is_err());
+    }
+}

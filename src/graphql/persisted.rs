@@ -61,7 +61,8 @@ impl Documents {
             }
         }
         files.sort();
-        let roles = matrix.roles().filter(|role| role.graphql && role.tier == Tier::Client);
+        let reads = |role: &&Arc<Role>| role.graphql && role.tier == Tier::Client && !files.is_empty();
+        let roles = matrix.roles().filter(reads);
         let shapes: Vec<(&Role, Shape)> =
             roles.filter_map(|role| Some((&**role, Shape::of(catalog, role).ok()?))).collect();
         let (mut registered, mut faults) = (HashMap::new(), Vec::new());

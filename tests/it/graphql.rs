@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 use martello::app::{self, House};
-use martello::config::Config;
+use martello::config::{AuditTo, Config};
 use martello::telemetry;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -198,6 +198,8 @@ impl Question {
             let bare = operator == "is_null" || ["int32", "float64", "bool"].iter().any(|one| column["type"] == *one);
             let literal = if bare { text.clone() } else { json!(text).to_string() };
             let literal = if ["in", "nin"].contains(&operator.as_str()) { format!("[{literal}]") } else { literal };
+            // A comma parts the items of a list.
+            let text = if literal.starts_with('[') && !bare { json!(text).to_string() } else { text };
             let suffix = if operator == "eq" { String::new() } else { format!(".{operator}") };
             let _ = write!(rest, "&{name}{suffix}={}", escaped(&text));
             let _ = write!(conditions, "{name}: {{{operator}: {literal}}} ");
@@ -331,7 +333,7 @@ async fn related_rows_take_a_statement_for_each_level_and_equal_selections_share
 
     let before = statements(&server).await;
     let aliases = "{ a: price_daily(first: 3) { nodes { date } } b: price_daily(first: 3) { nodes { date } } \
-                     c: company_profile(first: 2) { nodes { x: prices(first: 1) { date } y: prices(first: 1) { close } \
+                     c: company_profile(first: 2, where: {symbol: {in: [\"AAPL\", \"MSFT\"]}}) { nodes { x: prices(first: 1) { date } y: prices(first: 1) { close } \
                         z: prices(first: 2) { date } } } }";
     let answer = ask(&server, role, aliases).await.json();
     assert_eq!(answer["data"]["a"], answer["data"]["b"]);
@@ -524,6 +526,9 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     trial.publish("one").well();
     let mut config = with_caches(trial.config(), "graphql");
     config.graphql.client_documents_only = false;
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = folder.path().join("audit.jsonl");
+    (config.audit.to, config.audit.path) = (AuditTo::File, Some(events.clone()));
     let server = Server::start(config).await;
     let target = format!("/graphql?query={}", escaped("{ trial(first: 2) { nodes { id price } } __typename }"));
     let get = async |target: &str, headers: &[(&str, &str)]| server.get_with("reader", target, headers).await;
@@ -559,6 +564,19 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     let version = data(&server, "reader", "{ dataset(name: \"trial\") { fresh version { number } } }").await;
     assert_eq!(version["dataset"], json!({ "fresh": true, "version": { "number": "2" } }));
     server.stop().await;
+
+    // Each answer with rows, given again or not, is an event of this door.
+    let events = std::fs::read_to_string(events).expect("events");
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told = |of: &Answer| {
+        let id = of.header("x-request-id").expect("an id");
+        let event = events.iter().find(|event| event["request_id"] == id).unwrap_or_else(|| panic!("{id}: {events:?}"));
+        json!([event["door"], event["dataset"], event["version"], event["columns"], event["rows"], event["status"]])
+    };
+    let columns = json!(["id", "price"]);
+    assert_eq!(told(&first), json!(["graphql", "trial", 1, columns, 2, 200]));
+    assert_eq!(told(&again), json!(["graphql", "trial", 1, columns, 2, 200]));
+    assert_eq!(told(&unmodified), json!(["graphql", "trial", 1, columns, 0, 304]));
 }
 
 /// The blocks of a language in the document of this door.
