@@ -14,7 +14,7 @@ use super::document::{Document, Selected};
 use super::refusal::Refusal;
 use super::request::{Asked, Wording};
 use super::schema::{Root, Shape};
-use super::{Door, bounds, facts, persisted, question};
+use super::{Door, bounds, facts, persisted, question, subscription};
 use crate::auth::Principal;
 use crate::cache::Key;
 use crate::encode::{Coding, Codings, Form, MediaType};
@@ -51,6 +51,8 @@ pub(super) struct Asking<'a> {
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
     pub(super) wording: Wording,
+    /// Whether the answer is to be events.
+    pub(super) streams: bool,
 }
 
 /// What a request is made of before anything runs.
@@ -73,18 +75,23 @@ impl Asking<'_> {
             let detail = "nothing is changed here: expected a query";
             return Err(Problem::new(problem::METHOD_NOT_ALLOWED, detail).into());
         }
-        if document.kind() == OperationType::Subscription {
-            let detail = "there are no subscriptions: /v1/events tells of publishes";
-            return Err(Problem::new(problem::INVALID_DOCUMENT, detail).into());
+        let subscribes = document.kind() == OperationType::Subscription;
+        if subscribes != self.streams {
+            let detail =
+                if subscribes { "a subscription is answered by events" } else { "events answer subscriptions" };
+            let hint = "text/event-stream is for subscriptions, and for nothing else";
+            return Err(Problem::new(problem::NOT_ACCEPTABLE, detail).parameter("Accept").hint(hint).into());
         }
         let shape = self.door.shape(self.context, self.principal)?;
-        let mut request = Request::new(&*text).variables(document.variables().clone()).only_introspection();
+        let mut request = Request::new(&*text).variables(document.variables().clone());
         request.set_parsed_query(document.parsed().clone());
         request.operation_name.clone_from(&asked.operation);
-        // What the schema has validates it, and answers what is asked of the schema itself; the rest comes out as null.
-        let library = shape.schema.execute(request).await;
+        let library = shape.validate(request).await;
         if !library.errors.is_empty() {
             return Err(Refusal::found(library.errors, limits.errors_max));
+        }
+        if subscribes {
+            return subscription::answer(self.context, self.principal, self.headers, shape, document);
         }
         let prepared = self.prepare(&shape, &document, &library.data)?;
         self.within_cost(&prepared)?;

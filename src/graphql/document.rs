@@ -73,7 +73,8 @@ impl Document {
 
     /// The fields of the operation itself.
     pub(super) fn roots(&self) -> Result<Vec<Selected<'_>>, Problem> {
-        self.fields("Query", &Selections(vec![&self.operation.selection_set.node]))
+        let kind = if self.operation.ty == OperationType::Subscription { "Subscription" } else { "Query" };
+        self.fields(kind, &Selections(vec![&self.operation.selection_set.node]))
     }
 
     /// The fields that selections on an object of a type make, in the order in which they come first.

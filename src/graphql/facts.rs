@@ -8,13 +8,13 @@ use super::schema::{Root, Types, argument, field};
 use crate::catalog::Name;
 use crate::http::Problem;
 use crate::plan::View;
-use crate::store::Versions;
+use crate::store::{Version, Versions};
 
 /// A type of facts: its name, what it is, and its fields with their types and meanings.
 type Facts = (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str)]);
 
 /// The types, whose fields are members of the values below.
-const TYPES: [Facts; 5] = [
+const TYPES: [Facts; 6] = [
     (
         "Dataset",
         "A dataset, as its contract describes it.",
@@ -76,6 +76,11 @@ const TYPES: [Facts; 5] = [
         ],
     ),
     (
+        "Publication",
+        "A version that was published.",
+        &[("dataset", "String!", "Of which dataset."), ("version", "Version!", "The version.")],
+    ),
+    (
         "Deprecation",
         "A dataset on its way out.",
         &[
@@ -132,13 +137,7 @@ pub(super) fn of(view: &View, versions: &Versions, known: impl Fn(&str) -> bool)
             "kind": relation.kind,
             "description": relation.description,
         })).collect::<Vec<_>>(),
-        "version": version.map(|version| json!({
-            "number": version.number.to_string(),
-            "id": version.id.to_string(),
-            "published_at": version.published_at.to_string(),
-            "data_through": version.data_through.map(|day| day.to_string()),
-            "rows": Some(version.rows.to_string()).filter(|_| view.has_all_rows()),
-        })),
+        "version": version.map(|one| self::version(view, one)),
         "fresh": version.zip(dataset.sla.max_age).map(|(version, max_age)| version.is_younger_than(max_age)),
         "expectation": dataset.sla.expectation,
         "delivery": dataset.sla.delivery,
@@ -149,6 +148,17 @@ pub(super) fn of(view: &View, versions: &Versions, known: impl Fn(&str) -> bool)
             "replacement": deprecation.replacement.as_ref().map(Name::as_str).filter(|name| known(name)),
         })),
         "rows_per_request": view.rows_per_request(),
+    })
+}
+
+/// The facts of a version.
+pub(super) fn version(view: &View, version: &Version) -> Value {
+    json!({
+        "number": version.number.to_string(),
+        "id": version.id.to_string(),
+        "published_at": version.published_at.to_string(),
+        "data_through": version.data_through.map(|day| day.to_string()),
+        "rows": Some(version.rows.to_string()).filter(|_| view.has_all_rows()),
     })
 }
 

@@ -14,6 +14,7 @@ mod question;
 mod refusal;
 mod request;
 mod schema;
+mod subscription;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -109,7 +110,9 @@ async fn ask(
         return Err(Problem::new(problem::GRAPHQL_NOT_GRANTED, detail).hint("the REST endpoints are under /v1"));
     }
     let (head, body) = request.into_parts();
-    let wording = Wording::of(&head.headers)?;
+    let streams = subscription::is_accepted(&head.headers);
+    // What is refused before there is any event is worded as ever.
+    let wording = if streams { Wording::Response } else { Wording::of(&head.headers)? };
     let body = to_bytes(body, context.limits.body_bytes_max).await;
     let body = body.map_err(|_| Problem::new(problem::MALFORMED_REQUEST, "the body broke off"))?;
     let admission = head.extensions.get::<Admission>().cloned().unwrap_or_default();
@@ -121,6 +124,7 @@ async fn ask(
         method: &head.method,
         headers: &head.headers,
         wording,
+        streams,
     };
     let asked = match request::read(&head.method, head.uri.query(), &head.headers, &body) {
         Ok(asked) => asked,

@@ -2,6 +2,7 @@
 //! refused before anything runs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use martello::app::{self, House};
@@ -391,7 +392,6 @@ async fn what_would_cost_more_than_it_may_is_refused_before_anything_runs() {
         ("{ price_daily(where: {close: {gt: 1.5}}) { totalCount } }".into(), "invalid-document", ""),
         ("{ secrets { totalCount } }".into(), "invalid-document", ""),
         ("{".into(), "invalid-document", ""),
-        ("subscription { __typename }".into(), "invalid-document", ""),
     ];
     let before = statements(&server).await;
     for (document, kind, parameter) in documents {
@@ -502,7 +502,7 @@ async fn a_document_that_does_not_fit_its_readers_keeps_the_server_from_starting
     for (text, line, expected) in [
         ("query {\n  signal(first: 1) {\n    nodes { inputs }\n  }\n}\n", 3, "client_pro: Unknown field \"inputs\""),
         ("query {\n  signal(first: 1) {\n", 3, "document: "),
-        ("mutation {\n  x\n}\n", 1, "document: expected queries only"),
+        ("mutation {\n  x\n}\n", 1, "document: expected queries and subscriptions only"),
     ] {
         std::fs::write(&file, text).expect("written");
         let mut config = config(Backend::Sqlite);
@@ -577,6 +577,62 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     assert_eq!(told(&first), json!(["graphql", "trial", 1, columns, 2, 200]));
     assert_eq!(told(&again), json!(["graphql", "trial", 1, columns, 2, 200]));
     assert_eq!(told(&unmodified), json!(["graphql", "trial", 1, columns, 0, 304]));
+}
+
+#[tokio::test]
+async fn a_subscription_is_told_of_publishes_as_it_selects() {
+    let trial = Trial::new(Backend::Sqlite, "subscribed");
+    let matrix = trial.config().catalog.join("access.yaml");
+    let access = std::fs::read_to_string(&matrix).expect("a matrix");
+    std::fs::write(matrix, access.replace("claims: {a: reader}", "claims: {a: reader}, graphql: true"))
+        .expect("written");
+    let mut config = trial.config();
+    config.graphql.client_documents_only = false;
+    let server = Server::start(config).await;
+    let subscribe = |document: &str, accept: &str| {
+        let request = server.request(Method::POST, "/graphql").bearer_auth(server.token("reader"));
+        request.header("accept", accept).json(&json!({ "query": document }))
+    };
+    let document =
+        "subscription { heard: dataset_published(datasets: [\"trial\"]) { __typename dataset version { number } } }";
+    let mut response = subscribe(document, "text/event-stream").send().await.expect("an answer");
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"text/event-stream".parse().expect("a value"))
+    );
+    trial.make("one", "v1");
+    trial.publish("one").well();
+    let mut text = String::new();
+    while !text.contains("\n\n") || text.starts_with(':') {
+        text =
+            text.split_once("\n\n").filter(|_| text.starts_with(':')).map_or(text.clone(), |(_, rest)| rest.to_owned());
+        let chunk = tokio::time::timeout(Duration::from_secs(15), response.chunk()).await.expect("an event in time");
+        text += std::str::from_utf8(&chunk.expect("a connection").expect("a chunk")).expect("UTF-8");
+    }
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+    assert_eq!(line("event: "), "next");
+    let told: Value = serde_json::from_str(line("data: ")).expect("JSON");
+    let publication = json!({ "__typename": "Publication", "dataset": "trial", "version": { "number": "1" } });
+    assert_eq!(told, json!({ "data": { "heard": publication } }));
+
+    for (document, accept, status, kind) in [
+        (document, RESPONSE, 406, "not-acceptable"),
+        ("{ __typename }", "text/event-stream", 406, "not-acceptable"),
+        ("subscription { __typename }", "text/event-stream", 400, "invalid-document"),
+        ("subscription { dataset_published { secret } }", "text/event-stream", 400, "invalid-document"),
+        (
+            "subscription { dataset_published(datasets: [\"secrets\"]) { dataset } }",
+            "text/event-stream",
+            404,
+            "not-found",
+        ),
+    ] {
+        let answer = server.send(subscribe(document, accept)).await;
+        let (found, slug, _) = refused(&answer);
+        assert_eq!((found, slug.as_str()), (status, kind), "{document}");
+    }
+    drop(response);
+    server.stop().await;
 }
 
 /// The blocks of a language in the document of this door.

@@ -7,14 +7,21 @@ mod scalars;
 
 use std::collections::BTreeMap;
 
-use async_graphql::dynamic::{Enum, EnumItem, Field, FieldFuture, InputObject, InputValue, Object, Schema, TypeRef};
-use async_graphql::{SDLExportOptions, Value};
+use async_graphql::dynamic::{
+    Enum, EnumItem, Field, FieldFuture, InputObject, InputValue, Object, Schema, Subscription, SubscriptionField,
+    SubscriptionFieldFuture, TypeRef,
+};
+use async_graphql::{Request, Response, SDLExportOptions, Value};
+use futures_util::{StreamExt as _, stream};
 
 use super::facts;
 use crate::auth::Role;
 use crate::catalog::{Catalog, Name, Relationship};
 use crate::plan::View;
 use crate::query::{Group, Measure};
+
+/// The one thing to subscribe to.
+pub(super) const PUBLISHED: &str = "dataset_published";
 
 /// What a root field asks.
 #[derive(Clone, Debug)]
@@ -66,8 +73,8 @@ impl Known {
 
 /// What a role may see, as GraphQL.
 pub(super) struct Shape {
-    /// For validation and introspection. Its resolvers are never run.
-    pub(super) schema: Schema,
+    /// For validation and introspection.
+    schema: Schema,
     roots: BTreeMap<String, Root>,
     known: BTreeMap<String, Known>,
 }
@@ -104,7 +111,14 @@ impl Shape {
         for field in fields {
             query = query.field(field);
         }
-        let mut builder = Schema::build("Query", None, None).register(query);
+        let published = SubscriptionField::new(PUBLISHED, type_ref("Publication!"), |_| {
+            SubscriptionFieldFuture::new(async { Ok(stream::empty::<async_graphql::Result<Value>>()) })
+        });
+        let published = published
+            .description("Each version as it is published, as server-sent events.")
+            .argument(argument("datasets", "[String!]", "Of these datasets; of every one without it."));
+        let subscription = Subscription::new("Subscription").description("What you may be told of.").field(published);
+        let mut builder = Schema::build("Query", None, Some("Subscription")).register(query).register(subscription);
         for registered in registered {
             builder = match registered {
                 Registered::Object(object) => builder.register(object),
@@ -116,6 +130,14 @@ impl Shape {
         // A name that is near to one that is hidden must not be told, and none is: only visible ones are registered.
         let schema = builder.finish().map_err(|error| error.to_string())?;
         Ok(Self { schema, roots, known })
+    }
+
+    /// Validates a document, and answers what it asks of the schema itself; all else of its data is null. Of a
+    /// subscription there is no data.
+    pub(super) async fn validate(&self, request: Request) -> Response {
+        // Nothing has a resolver that would be run, and no stream of the schema has anything in it.
+        let mut answers = self.schema.execute_stream(request.only_introspection());
+        answers.next().await.unwrap_or_default()
     }
 
     /// What the root field of that name asks.

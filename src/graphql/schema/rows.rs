@@ -22,7 +22,11 @@ pub(super) fn add(types: &mut Types, view: &View, views: &[View]) {
         let shown = field(column.name.as_str(), &output(column.data_type, column.nullable));
         row = row.field(shown.description(described(column)));
     }
-    for relation in view.relations() {
+    for (place, relation) in view.relations().enumerate() {
+        // Of two by one name the first is meant, as everywhere.
+        if view.relations().take(place).any(|earlier| earlier.name == relation.name) {
+            continue;
+        }
         let theirs = relation.dataset.as_str();
         let Some(other) = views.iter().find(|view| view.dataset().name == relation.dataset) else { continue };
         let (related, otherwise) = match relation.kind {
