@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod encode;
 pub mod engine;
+pub mod graphql;
 pub mod http;
 pub mod limit;
 pub mod migrate;

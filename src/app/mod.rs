@@ -20,6 +20,7 @@ use crate::auth::{self, Access, Keys, MaskKey, Matrix, ReloadError, Reloader, Re
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
+use crate::graphql::Door;
 use crate::http::{Context, Front, warm_up};
 use crate::limit::Limiter;
 use crate::ops;
@@ -172,6 +173,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     if matrix.hashes() && mask_key.is_none() {
         return Err(Error::Access(ReloadError::NoMaskKey));
     }
+    let door = Door::open(&config.catalog, &catalog, &matrix, &config.graphql).await.map_err(Error::Catalog)?;
     let access = Access::new(matrix);
     let (folder, has_key) = (config.catalog.clone(), mask_key.is_some());
     let audit_store = control_store(&config)?;
@@ -216,7 +218,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         ops::routes(ops::Admin { metrics, sources, draining: draining_too, publishing, policy, auditing });
     let tasks = vec![
         tokio::spawn(public.serve(
-            Front::new(context.clone(), router::public(&context)),
+            Front::new(context.clone(), router::public(&context, door)),
             stopped.clone(),
             http.drain_timeout,
         )),

@@ -1,5 +1,7 @@
 //! Every public route and every layer, on one page.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
@@ -7,14 +9,16 @@ use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::graphql;
 use crate::http::{Context, Guard, guard, no_such_method, no_such_path, panicked};
 use crate::rest;
 
 /// The public router. A request passes the layers from the bottom of this list to its top.
-pub(super) fn public(context: &Context) -> Router {
+pub(super) fn public(context: &Context, door: Arc<graphql::Door>) -> Router {
     let origins = &context.limits.cors_origins;
     Router::new()
         .merge(rest::routes())
+        .merge(graphql::routes(door))
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_path)
         .layer(CatchPanicLayer::custom(panicked))

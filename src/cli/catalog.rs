@@ -10,11 +10,12 @@ use super::say;
 use crate::app::House;
 use crate::catalog::{Dataset, Direction};
 use crate::config::Config;
+use crate::graphql::Door;
 use crate::source::Sources;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Checks contracts and access matrix; with --against also the live relations of a source.
+    /// Checks contracts, access matrix and documents; with --against also the live relations of a source.
     Check {
         /// A source of the configuration.
         #[arg(long, value_name = "SOURCE")]
@@ -29,6 +30,9 @@ pub(super) enum Command {
 
 pub(super) async fn run(command: &Command, config: &Config) -> anyhow::Result<ExitCode> {
     let house = House::load(config)?;
+    if matches!(command, Command::Check { .. }) {
+        Door::open(&config.catalog, &house.catalog, &house.matrix, &config.graphql).await?;
+    }
     match command {
         Command::Check { against: None } => {
             let (datasets, roles) = (house.catalog.iter().count(), house.matrix.roles().count());

@@ -62,6 +62,8 @@ enum Command {
     Key(key::Command),
     /// Writes the OpenAPI document of a tier or a role.
     Openapi(spec::Arguments),
+    /// Writes the GraphQL schema of a role.
+    GraphqlSchema(spec::GraphqlArguments),
     /// Fills the relation of a dataset from a Parquet file.
     Load(load::Arguments),
     /// Checks a relation, and makes it the version of a dataset that everybody reads.
@@ -126,6 +128,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, config).await?,
         Command::Key(command) => key::run(command, &config()?).await?,
         Command::Openapi(spec) => return spec::run(&spec, &config()?),
+        Command::GraphqlSchema(spec) => return spec::graphql_schema(&spec, &config()?),
         Command::Load(load) => load::load(&load, &config()?).await?,
         Command::Publish(publish) => publish::publish(publish, &config()?).await?,
         Command::Rollback(rollback) => publish::roll_back(rollback, &config()?).await?,

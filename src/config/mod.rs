@@ -4,6 +4,7 @@
 //! reads the environment.
 
 pub mod duration;
+mod graphql;
 mod load;
 mod secret;
 pub mod size;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use graphql::Graphql;
 pub use load::load;
 pub use secret::{Kept, Secret};
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub audit: Audit,
     /// What callers may use up, where Redis does not say.
     pub limits: Limits,
+    /// What one GraphQL document may be.
+    pub graphql: Graphql,
     /// Logs.
     pub log: Log,
 }
@@ -70,6 +74,7 @@ impl Default for Config {
             redis: None,
             audit: Audit::default(),
             limits: Limits::default(),
+            graphql: Graphql::default(),
             log: Log::default(),
         }
     }

@@ -21,7 +21,7 @@ use super::account::{Account, Meters, Settled};
 use super::audited::Answered;
 use super::front::Replay;
 use super::limits::{Admission, settle};
-use super::problem::{self, Problem};
+use super::problem::{self, Problem, Worded};
 use crate::config;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,7 +73,11 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     if let Some(admission) = &admission {
         response = settle(context, admission, &method, response).await;
     }
-    if let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) {
+    if let Some(Worded(problem)) = response.extensions_mut().remove::<Worded>() {
+        let _entered = span.enter();
+        problem.log(&request_id);
+        refused = Some(problem.kind);
+    } else if let Some(problem) = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response)) {
         let _entered = span.enter();
         refused = Some(problem.kind);
         let mut rendered = problem.render(&request_id);

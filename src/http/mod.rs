@@ -27,7 +27,7 @@ pub use extract::Caller;
 pub use front::{Front, Replay, warm_up};
 pub use limits::{Admission, left};
 pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
-pub use problem::Problem;
+pub use problem::{Problem, Worded};
 pub use remembered::{Callers, Questions};
 
 use front::Answers;

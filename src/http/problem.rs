@@ -119,6 +119,14 @@ kinds! {
         "The resource reads no body of this media type. A GET reads none at all.";
     HEAD_TOO_LARGE = "head-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large",
         "The request's headers are too many or too large.";
+    INVALID_DOCUMENT = "invalid-document", BAD_REQUEST, "The GraphQL document cannot be answered",
+        "The document cannot be parsed, or asks for what your schema does not have: what you may not see is not in it. errors says where; introspection and martello graphql-schema show the schema.";
+    GRAPHQL_NOT_GRANTED = "graphql-not-granted", FORBIDDEN, "GraphQL is not granted to you",
+        "Your role may not call GraphQL. The REST endpoints answer the same questions.";
+    DOCUMENT_NOT_REGISTERED = "document-not-registered", FORBIDDEN, "The document is not registered",
+        "Roles of clients ask by documents that are registered in the catalog, in full or by their SHA-256. Ask whoever runs this server to register yours.";
+    DOCUMENT_NOT_FOUND = "document-not-found", NOT_FOUND, "No document has that hash",
+        "The SHA-256 in extensions.persistedQuery is of no document that is known here. Send the document along once; from then on its hash will do.";
     NOT_A_PUBLISHER = "not-a-publisher", FORBIDDEN, "Publishing is not yours to do",
         "Publishing and rolling back need the role internal_publisher, on the admin listener.";
     NOT_AN_OFFICER = "not-an-officer", FORBIDDEN, "Access is not yours to look after",
@@ -190,17 +198,27 @@ impl Problem {
         self
     }
 
+    /// Headers that go along with it, such as when to try again.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.headers.iter().map(|(name, value)| (name, value))
+    }
+
     pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
     }
 
-    /// Writes the response. A failure of ours is logged here, once.
-    pub(super) fn render(&self, request_id: &str) -> Response {
+    /// Logs a failure of ours.
+    pub(super) fn log(&self, request_id: &str) {
         if self.kind.status.is_server_error() {
             let cause = self.cause.as_deref().unwrap_or_default();
             tracing::error!(request_id, problem = self.kind.slug, cause, "a request failed");
         }
+    }
+
+    /// Writes the response. A failure of ours is logged here, once.
+    pub(super) fn render(&self, request_id: &str) -> Response {
+        self.log(request_id);
         let body = Body {
             kind: format!("/problems/{}", self.kind.slug),
             title: self.kind.title,
@@ -223,6 +241,11 @@ impl Problem {
         response
     }
 }
+
+/// Stands beside a response that tells a problem in the words of its door: it is logged and recorded as any other, and
+/// its body stays.
+#[derive(Clone, Debug)]
+pub struct Worded(pub Problem);
 
 #[derive(Serialize)]
 struct Body<'a> {

@@ -59,9 +59,7 @@ pub(super) fn told(version: &Version, has_all_rows: bool) -> Value {
 
 /// Whether the version is as young as the dataset's contract promises; nothing where it promises nothing.
 pub(super) fn is_fresh(dataset: &Dataset, version: &Version) -> Option<bool> {
-    let max_age = dataset.sla.max_age?;
-    let age = crate::clock::now().duration_since(version.published_at);
-    Some(age.as_secs() <= i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX))
+    dataset.sla.max_age.map(|max_age| version.is_younger_than(max_age))
 }
 
 /// The millisecond since 1970 from which a version that is still as young as promised will be so no more.

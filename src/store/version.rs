@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -72,6 +73,13 @@ impl Version {
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.dropped_at.is_none()
+    }
+
+    /// Whether it was published no longer ago than this.
+    #[must_use]
+    pub fn is_younger_than(&self, max_age: Duration) -> bool {
+        let age = crate::clock::now().duration_since(self.published_at);
+        age.as_secs() <= i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX)
     }
 }
 

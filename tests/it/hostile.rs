@@ -494,6 +494,9 @@ fn judge(answer: &Answer, request: &[u8], at: &str) {
             Some(MediaType::Json) => drop(answer.json()),
             other => assert!(other.is_some(), "{at}: {media_type}"),
         }
+    } else if let Some(errors) = answer.json().get("errors") {
+        // As GraphQL words it.
+        assert!(errors[0]["extensions"]["type"].is_string(), "{at}: {errors}");
     } else {
         answer.problem();
     }
@@ -680,6 +683,28 @@ async fn no_segment_of_a_path_breaks_it() {
         "/*".into(),
     ])
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_document_and_no_value_in_one_breaks_graphql() {
+    let of = |document: &str| format!("/graphql?query={}", escaped(document.as_bytes()).replace("%2A", "*"));
+    let mut targets = vec!["/graphql?query=*".to_owned(), "/graphql?*=*".into()];
+    targets.extend(["variables", "extensions", "operationName"].map(|name| format!("{}&{name}=*", of("{__typename}"))));
+    let arguments = [
+        "where: {headline: {contains: \"*\"}}",
+        "where: {news_id: {eq: *}}",
+        "where: {*: {eq: 1}}",
+        "order_by: {field: *}",
+        "search: \"*\"",
+        "as_of: \"*\"",
+        "tz: \"*\"",
+        "after: \"*\"",
+        "first: *",
+        "*: 1",
+    ];
+    targets.extend(arguments.map(|argument| of(&format!("{{news({argument}) {{nodes {{headline}}}}}}"))));
+    targets.push(of("{news(first: 1) {nodes {*}}}"));
+    in_every(&targets).await;
 }
 
 // --- What is no HTTP ----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ mod faults;
 mod forged;
 mod formats;
 mod frames;
+mod graphql;
 mod hostile;
 mod language;
 mod limits;

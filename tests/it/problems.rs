@@ -127,7 +127,7 @@ fn told(answer: &Answer) -> String {
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
 /// `publish` and `access` those of the admin listener, `differential` those of grants that the demo
 /// has not, `limits` those of what is used up.
-const OURS: [Kind; 14] = [
+const OURS: [Kind; 18] = [
     problem::INTERNAL,
     problem::OVERLOADED,
     problem::SOURCE_UNAVAILABLE,
@@ -140,6 +140,10 @@ const OURS: [Kind; 14] = [
     problem::REVISION_NOT_GRANTED,
     problem::NOT_AN_OFFICER,
     problem::MATRIX_REFUSED,
+    problem::INVALID_DOCUMENT,
+    problem::GRAPHQL_NOT_GRANTED,
+    problem::DOCUMENT_NOT_REGISTERED,
+    problem::DOCUMENT_NOT_FOUND,
     problem::QUOTA_EXCEEDED,
     problem::TEMPORARY_REDUCED_CAPACITY,
 ];
