@@ -121,7 +121,9 @@ pub(super) fn of_document(parsed: &ExecutableDocument, limits: &config::Graphql)
     // One that no operation spreads is validated all the same.
     for fragment in parsed.fragments.values() {
         let mut walk = Walk { fragments: &parsed.fragments, limits, fields: 0, roots: 0 };
-        walk.set(&fragment.node.selection_set.node, Level { depth: 1, fragments: 1, ..Level::default() })?;
+        let introspects = fragment.node.type_condition.node.on.node.starts_with("__");
+        let level = Level { depth: 1, fragments: 1, introspects, ..Level::default() };
+        walk.set(&fragment.node.selection_set.node, level)?;
     }
     for (_, operation) in parsed.operations.iter() {
         let mut walk = Walk { fragments: &parsed.fragments, limits, fields: 0, roots: 0 };

@@ -9,6 +9,7 @@ mod bounds;
 mod conditions;
 mod document;
 mod facts;
+mod page;
 mod persisted;
 mod question;
 mod refusal;
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::to_bytes;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -95,7 +96,22 @@ pub fn sdl(catalog: &Catalog, role: &Role) -> Result<String, String> {
 
 /// The routes of this door.
 pub fn routes(door: Arc<Door>) -> Router<Context> {
-    Router::new().route("/graphql", get(ask).post(ask)).layer(Extension(door))
+    let door = get(look_or_ask).post(ask).layer(Extension(door));
+    Router::new().route("/graphql", door).route("/graphql/{file}", get(page::asset))
+}
+
+/// `GET /graphql`: the editor for a browser that goes there, an answer for whoever asks.
+async fn look_or_ask(
+    State(context): State<Context>,
+    door: Extension<Arc<Door>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    if page::is_wanted(request.method(), request.uri(), request.headers()) {
+        return Ok(page::page());
+    }
+    let (mut head, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut head, &context).await?;
+    ask(State(context), door, caller, Request::from_parts(head, body)).await
 }
 
 /// `GET` and `POST /graphql`
