@@ -8,6 +8,7 @@ mod demo;
 mod key;
 mod load;
 mod publish;
+mod schema;
 mod serve;
 mod spec;
 mod token;
@@ -70,6 +71,9 @@ enum Command {
     /// Shows who has read what.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Compares schemas of Postgres, and leads a database to the one that is wished.
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Checks the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -122,6 +126,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Versions(command) => publish::versions(command, &config()?).await?,
         Command::Control(command) => publish::control(command, &config()?).await?,
         Command::Audit(command) => audit::run(command, config).await?,
+        Command::Schema(command) => return schema::run(command, &config()?).await,
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;
             say(&(serde_json::to_string_pretty(&config).context("write the configuration")? + "\n"))?;

@@ -4,4 +4,5 @@
 //! This room knows SQL, folders and ledgers; no contract, no request and no plan of a question.
 
 pub mod folder;
+pub mod schema;
 pub mod statements;
