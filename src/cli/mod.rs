@@ -9,6 +9,7 @@ mod key;
 mod load;
 mod migrate;
 mod publish;
+mod schema;
 mod serve;
 mod spec;
 mod token;
@@ -82,6 +83,9 @@ enum Command {
     /// Shows who has read what.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Compares schemas of Postgres, and leads a database to the one that is wished.
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Checks the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -136,6 +140,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Control(command) => publish::control(command, &config()?).await?,
         Command::Migrate(command) => return migrate::run(command, config).await,
         Command::Audit(command) => audit::run(command, config).await?,
+        Command::Schema(command) => return schema::run(command, &config()?).await,
         Command::Config(ConfigCommand::Check) => {
             let config = config()?;
             say(&(serde_json::to_string_pretty(&config).context("write the configuration")? + "\n"))?;

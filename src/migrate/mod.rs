@@ -12,6 +12,7 @@ pub mod import;
 pub mod ledger;
 pub mod pending;
 pub mod report;
+pub mod schema;
 pub mod session;
 pub mod set;
 pub mod statements;

@@ -132,6 +132,11 @@ impl Versions {
         self.0.get(dataset).map_or(&[], |history| &history.all)
     }
 
+    /// The relations that versions have, of every dataset.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.0.values().flat_map(|history| &history.all).map(|version| &version.relation)
+    }
+
     /// The current version of every dataset that has one, in the order of names.
     pub fn current(&self) -> impl Iterator<Item = &Arc<Version>> {
         self.0.values().filter_map(|history| history.current.as_ref())

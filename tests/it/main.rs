@@ -34,6 +34,7 @@ mod postgres;
 mod problems;
 mod programs;
 mod publish;
+mod schema;
 mod sdk;
 mod search;
 mod shapes;
