@@ -565,7 +565,11 @@ fn every_command_has_a_help_that_names_each_of_its_options() {
         let (Some(label), Some(options)) = (pair[0].strip_suffix(')'), pair[1].strip_prefix("opts=\"")) else {
             continue;
         };
-        let path: Vec<&str> = label.split("__subcmd__").skip(1).collect();
+        let mut path: Vec<&str> = label.split("__subcmd__").skip(1).collect();
+        // The script writes the dash of a name as it writes a level.
+        if path == ["graphql", "schema"] {
+            path = vec!["graphql-schema"];
+        }
         if path.contains(&"help") {
             continue;
         }

@@ -2,6 +2,7 @@
 //! memory. All three must agree, to the byte where nothing is computed in floating point.
 
 pub mod dice;
+mod document;
 mod fixed;
 mod groups;
 pub mod houses;

@@ -13,10 +13,11 @@ use martello::query::{Comparison, Count, Direction, Expansion, Filter, Limit, Op
 use serde_json::{Map, Value as Json, json};
 
 use super::dice::Dice;
+use super::document;
 use super::houses::Houses;
 use super::question::{self, Question, Theme, float_key};
 use super::reference::{self, holds};
-use super::value::{Cell, MICROS_PER_DAY, Value, date, days};
+use super::value::{Cell, Form, MICROS_PER_DAY, Value, date, days};
 use super::verdict::{self, Expected};
 use super::world::{Row, World};
 use super::{AT_ONCE, FAILURES_MAX, LIMIT_DEFAULT, each};
@@ -113,7 +114,18 @@ async fn check(houses: &Houses, role: &Drawn, seed: u64) -> Result<usize, String
     };
     each(&answers, |answer| verdict::page(&expected, answer)).map_err(&failed)?;
     if question.query.aggregate.is_none() && question.query.expand.is_empty() && dice.chance(40) {
-        whole(houses, role, &question, &rows, dice).await.map_err(failed)?;
+        whole(houses, role, &question, &rows, dice).await.map_err(&failed)?;
+    }
+    if let Some(document) = document::document(&question.query, dataset) {
+        let told = |error: String| failed(format!("GraphQL: {document}: {error}"));
+        // The form of its scalars: what a double would round is a text.
+        let form = Form { numbers_as_text: true, ..question.form() };
+        let Ok(rows) = reference::answer(&role.world, &question.query, &form) else { return Ok(0) };
+        let body = json!({ "query": document }).to_string();
+        let answers = houses.ask_as(&role.name, &role.claims, "/graphql", Some(&body)).await;
+        let page = &rows[..rows.len().min(limit)];
+        let (more, total) = (rows.len() > limit, expected.total);
+        each(&answers, |answer| document::holds(page, more, total, answer)).map_err(told)?;
     }
     Ok(rows.len())
 }
@@ -265,6 +277,7 @@ fn draw(whole: &World, seed: u64) -> Drawn {
         "formats": "all",
         "export": true,
         "aggregate": true,
+        "graphql": true,
         "rows_per_request": 100_000,
         "datasets": datasets,
     });

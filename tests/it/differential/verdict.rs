@@ -83,7 +83,7 @@ pub fn refused(answer: &Answer) -> Result<(), String> {
 }
 
 /// Rows whose floats are exact are compared as one text, others field by field.
-fn data(expected: &[Record], found: &str) -> Result<(), String> {
+pub fn data(expected: &[Record], found: &str) -> Result<(), String> {
     let near = expected.iter().flatten().any(|(_, shown)| matches!(shown, Shown::Near(..)));
     if !near {
         let rows: Vec<String> = expected.iter().map(object).collect();
