@@ -70,13 +70,7 @@ impl Principal {
     /// The house itself in a role: for commands of an operator, who could mint the token as well.
     #[must_use]
     pub fn acting_as(role: Arc<Role>) -> Self {
-        Self::claiming(role, Claims::new())
-    }
-
-    /// Likewise, with claims that the role's rules refer to.
-    #[must_use]
-    pub fn claiming(role: Arc<Role>, claims: Claims) -> Self {
-        Self::new("operator".into(), role, claims, u64::MAX, [0; 16])
+        Self::new("operator".into(), role, Claims::new(), u64::MAX, [0; 16])
     }
 
     /// Whoever has a role of that matrix by such claims: decided upon as callers are.

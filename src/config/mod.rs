@@ -3,6 +3,7 @@
 //! `MARTELLO__HTTP__LISTEN=0.0.0.0:8080` sets `http.listen`: two underscores part the keys. Nothing else in Martello
 //! reads the environment.
 
+mod audit;
 pub mod duration;
 mod graphql;
 mod load;
@@ -10,14 +11,13 @@ mod secret;
 pub mod size;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
+pub use audit::{Audit, AuditTo};
 pub use graphql::Graphql;
 pub use load::load;
 pub use secret::{Kept, Secret};
@@ -448,72 +448,6 @@ fn redis_ttl() -> Duration {
 
 fn redis_entry_max() -> u64 {
     1 << 20
-}
-
-/// Who has read what, and what has become of who may.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Audit {
-    /// Where events go: `stdout`, `file`, `table` or `off`. `stdout`.
-    pub to: AuditTo,
-    /// The file, for `file`.
-    pub path: Option<PathBuf>,
-    /// Events that may wait to be written; what finds no room is counted. 10000.
-    pub queue: usize,
-    /// How long a table keeps them. `90d`.
-    #[serde(with = "duration::text")]
-    pub keep: Duration,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self { to: AuditTo::Stdout, path: None, queue: 10_000, keep: Duration::from_secs(90 * 24 * 3600) }
-    }
-}
-
-/// Where events of the audit go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditTo {
-    /// Lines of JSON on standard output; logs are on standard error.
-    Stdout,
-    /// Lines of JSON at the end of a file.
-    File,
-    /// Rows of the control store.
-    Table,
-    /// Nowhere.
-    Off,
-}
-
-impl<'de> Deserialize<'de> for AuditTo {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct Words;
-
-        impl Visitor<'_> for Words {
-            type Value = AuditTo;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one of stdout, file, table and off")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<AuditTo, E> {
-                match word {
-                    "stdout" => Ok(AuditTo::Stdout),
-                    "file" => Ok(AuditTo::File),
-                    "table" => Ok(AuditTo::Table),
-                    "off" => Ok(AuditTo::Off),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
-                }
-            }
-
-            /// What `off` is to older readers of YAML.
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<AuditTo, E> {
-                if on { Err(E::invalid_value(de::Unexpected::Bool(on), &self)) } else { Ok(AuditTo::Off) }
-            }
-        }
-
-        input.deserialize_any(Words)
-    }
 }
 
 /// What callers may use up is a role's matter, in the access matrix; this is how instances share it out.
