@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_ipc::writer::StreamWriter;
+use arrow_buffer::Buffer;
+use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, Field, Metadata, Schema, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
@@ -20,8 +22,8 @@ const ROW_GROUP_ROWS_MAX: usize = 122_880;
 /// Encoded bytes of a row group at most. A row group is held until it is whole, so this bounds what an answer takes.
 const ROW_GROUP_BYTES_MAX: usize = 8 << 20;
 
-/// What Arrow writes before a batch: its fields' lengths and nulls.
-const MESSAGE_HEAD_BYTES: usize = 4096;
+/// What is shorter is copied together: each piece of an answer has a price of its own.
+const PIECE_BYTES_MIN: usize = 16 * 1024;
 
 /// What a document says of itself, where its media type has a place for it: Arrow and Parquet do.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +87,8 @@ pub struct Encoder(Writer);
 enum Writer {
     Lines(Style),
     Csv(Style, Header),
-    Arrow(SchemaRef, Box<StreamWriter<Vec<u8>>>),
+    /// The encoder is taken at the end.
+    Arrow(SchemaRef, Option<Box<StreamEncoder>>),
     Parquet(SchemaRef, Box<ArrowWriter<Vec<u8>>>),
 }
 
@@ -109,8 +112,8 @@ impl Encoder {
             MediaType::Arrow => {
                 let schema = facts.told(schema);
                 // Without compression: readers in browsers have none, and HTTP has its own.
-                let writer = StreamWriter::try_new(Vec::new(), &schema).map_err(Error::Arrow)?;
-                Writer::Arrow(schema, Box::new(writer))
+                let writer = StreamEncoder::try_new(&schema).map_err(Error::Arrow)?;
+                Writer::Arrow(schema, Some(Box::new(writer)))
             }
             MediaType::Parquet => {
                 let schema = facts.told(schema);
@@ -133,11 +136,9 @@ impl Encoder {
                 csv::write_rows(batch, style, out)
             }
             Writer::Arrow(schema, writer) => {
-                let batch = fitted(schema, batch).map_err(Error::Arrow)?;
-                // A large batch is copied once: not again where its buffer grows.
-                writer.get_mut().reserve(batch.get_array_memory_size() + MESSAGE_HEAD_BYTES);
-                writer.write(&batch).map_err(Error::Arrow)?;
-                give(writer.get_mut(), out);
+                let buffers = buffers(schema, writer.as_deref_mut(), batch)?;
+                out.reserve(buffers.iter().map(Buffer::len).sum());
+                buffers.iter().for_each(|buffer| out.extend_from_slice(buffer));
                 Ok(())
             }
             Writer::Parquet(schema, writer) => {
@@ -149,6 +150,28 @@ impl Encoder {
         }
     }
 
+    /// Takes a batch, and returns what is ready to be sent. The columns of Arrow are sent as they are, not copied.
+    ///
+    /// # Errors
+    /// When the batch is not of the schema.
+    pub fn pieces(&mut self, batch: &RecordBatch) -> Result<Vec<Bytes>, Error> {
+        let (mut pieces, mut small) = (Vec::new(), Vec::new());
+        if let Writer::Arrow(schema, writer) = &mut self.0 {
+            for buffer in buffers(schema, writer.as_deref_mut(), batch)? {
+                if buffer.len() < PIECE_BYTES_MIN {
+                    small.extend_from_slice(&buffer);
+                    continue;
+                }
+                pieces.extend((!small.is_empty()).then(|| Bytes::from(std::mem::take(&mut small))));
+                pieces.push(Bytes::from_owner(buffer));
+            }
+        } else {
+            self.write(batch, &mut small)?;
+        }
+        pieces.extend((!small.is_empty()).then(|| Bytes::from(small)));
+        Ok(pieces)
+    }
+
     /// Ends the document, and appends what is left of it. Nothing may be written afterwards.
     ///
     /// # Errors
@@ -158,8 +181,10 @@ impl Encoder {
             Writer::Lines(_) => {}
             Writer::Csv(_, header) => out.append(&mut header.take().unwrap_or_default()),
             Writer::Arrow(_, writer) => {
-                writer.finish().map_err(Error::Arrow)?;
-                out.append(writer.get_mut());
+                if let Some(writer) = writer.take() {
+                    let left = writer.finish().map_err(Error::Arrow)?;
+                    left.iter().for_each(|buffer| out.extend_from_slice(buffer));
+                }
             }
             Writer::Parquet(_, writer) => {
                 writer.finish().map_err(Error::Parquet)?;
@@ -168,6 +193,16 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// A batch as messages of Arrow. Behind the end there is none any more.
+fn buffers(
+    schema: &SchemaRef,
+    writer: Option<&mut StreamEncoder>,
+    batch: &RecordBatch,
+) -> Result<Vec<Buffer>, Error> {
+    let batch = fitted(schema, batch).map_err(Error::Arrow)?;
+    writer.map_or_else(|| Ok(Vec::new()), |writer| writer.encode(&batch).map_err(Error::Arrow))
 }
 
 /// The batch in the document's own schema.
@@ -242,6 +277,21 @@ mod tests {
                     builder.build().expect("rows").map(|batch| batch.expect("a batch")).collect(),
                 )
             }
+        }
+    }
+
+    #[test]
+    fn pieces_are_what_is_written_whole() {
+        let one = batch(0, 5000);
+        for media_type in [MediaType::Arrow, MediaType::Csv] {
+            let mut encoder = Encoder::new(media_type, &one.schema(), &Style::default(), &facts()).expect("an encoder");
+            let mut found = Vec::new();
+            for piece in encoder.pieces(&one).expect("pieces") {
+                assert!(!piece.is_empty());
+                found.extend_from_slice(&piece);
+            }
+            encoder.finish(&mut found).expect("finished");
+            assert!(found == encoded(media_type, &one.schema(), std::slice::from_ref(&one)), "{media_type:?}");
         }
     }
 

@@ -307,24 +307,43 @@ impl Engine {
 
     /// The body as the client likes it best, and how it is packed. What was packed once is not packed again.
     pub async fn packed(&self, served: &Served, media_type: MediaType, codings: Codings) -> (Coding, Bytes) {
-        let coding = codings.best;
-        let plain = || (Coding::Identity, served.entry.body.clone());
         // Parquet is packed inside.
-        if coding == Coding::Identity || media_type == MediaType::Parquet || served.entry.body.len() < PACKED_BYTES_MIN
-        {
-            return plain();
+        if media_type == MediaType::Parquet {
+            return (Coding::Identity, served.entry.body.clone());
         }
         // A stale answer is another version's, and the key is this one's.
         let key = served.key.filter(|_| served.stale.is_none());
+        self.pack(&served.entry, key, codings.best).await
+    }
+
+    /// The same of a document that answers were put together in: equal tags have equal bytes.
+    pub async fn packed_whole(
+        &self,
+        body: Bytes,
+        tag: Option<[u8; 16]>,
+        codings: Codings,
+        parts: &[Served],
+    ) -> (Coding, Bytes) {
+        let Some(first) = parts.first() else { return (Coding::Identity, body) };
+        let tally = Arc::clone(&first.entry.tally);
+        let (tag, key) = (tag.unwrap_or_default(), tag.map(|tag| Key::of([b"whole".as_slice(), &tag])));
+        let entry = Entry { body, rows: 0, related: Vec::new(), next: None, tag, made_at: millis(), tally };
+        self.pack(&Arc::new(entry), key, codings.best).await
+    }
+
+    /// Packs an answer, which is remembered under its key, where it has one.
+    async fn pack(&self, entry: &Arc<Entry>, key: Option<Key>, coding: Coding) -> (Coding, Bytes) {
+        let plain = || (Coding::Identity, entry.body.clone());
+        if coding == Coding::Identity || entry.body.len() < PACKED_BYTES_MIN {
+            return plain();
+        }
         if let Some(packed) = key.and_then(|key| self.caches.memory.get(key, coding))
-            && packed.tag == served.entry.tag
+            && packed.tag == entry.tag
         {
             return (coding, packed.body.clone());
         }
-        // Whoever asks for the same meanwhile waits for that.
-        let packing = Key::of([&served.entry.tag, coding.name().as_bytes()]);
         let start = || {
-            let (memory, entry) = (self.caches.memory.clone(), Arc::clone(&served.entry));
+            let (memory, entry) = (self.caches.memory.clone(), Arc::clone(entry));
             async move {
                 let body = entry.body.clone();
                 let packed = if body.len() <= PACKED_AT_ONCE_MAX {
@@ -339,10 +358,15 @@ impl Engine {
                 Some(packed)
             }
         };
-        match self.caches.packings.join(packing, start).await.value.flatten() {
-            Some(packed) => (coding, packed),
-            None => plain(),
-        }
+        // Whoever asks for the same meanwhile waits for that.
+        let packed = match key {
+            Some(_) => {
+                let packing = Key::of([&entry.tag, coding.name().as_bytes()]);
+                self.caches.packings.join(packing, start).await.value.flatten()
+            }
+            None => start().await,
+        };
+        packed.map_or_else(plain, |packed| (coding, packed))
     }
 }
 

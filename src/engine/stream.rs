@@ -81,18 +81,19 @@ impl Engine {
         let pieces = async_stream::try_stream! {
             let _room = room;
             let mut next = first;
-            let (mut out, mut rows) = (Vec::new(), 0);
+            let mut rows = 0;
             while let Some(batch) = next {
                 let batch: RecordBatch = batch.project(&shown).map_err(Error::Batch)?;
-                encoder.write(&batch, &mut out).map_err(Error::Encode)?;
+                let pieces = encoder.pieces(&batch).map_err(Error::Encode)?;
                 rows += batch.num_rows() as u64;
                 drop(batch);
-                if !out.is_empty() {
-                    digest.iter_mut().for_each(|digest| digest.update(&out));
-                    yield Piece::Bytes(std::mem::take(&mut out).into(), std::mem::take(&mut rows));
+                for bytes in pieces {
+                    digest.iter_mut().for_each(|digest| digest.update(&bytes));
+                    yield Piece::Bytes(bytes, std::mem::take(&mut rows));
                 }
                 next = batches.try_next().await.map_err(|error| failure(&plan, error))?;
             }
+            let mut out = Vec::new();
             encoder.finish(&mut out).map_err(Error::Encode)?;
             digest.iter_mut().for_each(|digest| digest.update(&out));
             yield Piece::Bytes(out.into(), rows);

@@ -1,6 +1,6 @@
 //! An answer: what validation and introspection give, facts, and rows, each under its name, in the order of the document.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Value};
@@ -18,14 +18,16 @@ use super::{Door, bounds, facts, persisted, question, subscription};
 use crate::auth::Principal;
 use crate::cache::Key;
 use crate::encode::{Coding, Codings, Form, MediaType};
-use crate::engine::{Origin, Served, Tag, Tree};
+use crate::engine::{Origin, Served, Tag, Tree, Writing};
 use crate::http::conditional::{etag, matched, matches_any};
 use crate::http::problem;
-use crate::http::{Access, Accesses, Admission, Context, Problem};
+use crate::http::{Access, Accesses, Admission, Context, Problem, Questions, Replay};
 use crate::plan::{End, Plan};
 use crate::store::Versions;
 
-const VARY: &str = "Authorization, Accept";
+const VARY: &str = "Authorization, Accept, Accept-Encoding";
+/// What a part takes in memory besides the words that it is of, in their bytes.
+const PART_BYTES: usize = 1024;
 
 /// Where the value of a root field comes from.
 enum Slot {
@@ -55,21 +57,63 @@ pub(super) struct Asking<'a> {
     pub(super) streams: bool,
 }
 
-/// What a request is made of before anything runs.
+/// What a request is made of before anything runs: what a document means to whoever has that standing.
 struct Prepared {
     slots: Vec<(String, Slot)>,
     parts: Vec<Part>,
     /// Whether facts are among it, which change by themselves.
     has_facts: bool,
     requested: u64,
+    /// The snapshot that it was planned with. Only looked at for its place: one that nobody else holds is let go.
+    versions: Weak<Versions>,
+}
+
+impl Prepared {
+    /// Whether the same document would mean the same now.
+    fn holds(&self, versions: &Arc<Versions>) -> bool {
+        std::ptr::eq(self.versions.as_ptr(), Arc::as_ptr(versions))
+            && self.parts.iter().all(|part| part.plan.until().is_none_or(|until| crate::clock::now() < until))
+    }
 }
 
 impl Asking<'_> {
     /// Answers, or says why not.
     pub(super) async fn answer(&self, asked: &Asked) -> Result<Response, Refusal> {
-        let limits = &self.door.limits;
-        let text = self.door.documents.of(asked, self.principal.role(), limits)?;
-        let parsed = persisted::parsed(&text, limits)?;
+        let text = self.door.documents.of(asked, self.principal.role(), &self.door.limits)?;
+        let versions = self.context.engine.pointer.load();
+        let variables = serde_json::to_vec(&asked.variables).unwrap_or_default();
+        let operation = asked.operation.as_ref().map_or([&[][..], b""], |name| [name.as_bytes(), b"named"]);
+        let words = [b"graphql", text.as_bytes(), operation[0], operation[1], &variables];
+        let (key, questions) = (Questions::key(self.principal, &words), &self.context.questions);
+        // What is remembered was no subscription.
+        let known = if self.streams { None } else { questions.get::<Prepared>(key) };
+        if let Some(known) = known.filter(|known| known.holds(&versions)) {
+            return self.run(&known, asked.explain).await;
+        }
+        let document = self.document(&text, asked)?;
+        let shape = self.door.shape(self.context, self.principal)?;
+        let mut request = Request::new(&*text).variables(document.variables().clone());
+        request.set_parsed_query(document.parsed().clone());
+        request.operation_name.clone_from(&asked.operation);
+        let library = shape.validate(request).await;
+        if !library.errors.is_empty() {
+            return Err(Refusal::found(library.errors, self.door.limits.errors_max));
+        }
+        if self.streams {
+            return subscription::answer(self.context, self.principal, self.headers, shape, document);
+        }
+        let prepared = Arc::new(self.prepare(&shape, &document, &library.data, &versions)?);
+        self.within_cost(&prepared)?;
+        if !prepared.has_facts {
+            let bytes = text.len() + variables.len() + prepared.parts.len() * PART_BYTES;
+            questions.insert(key, bytes, Arc::clone(&prepared));
+        }
+        self.run(&prepared, asked.explain).await
+    }
+
+    /// The document, if it asks for what is answered in this way.
+    fn document(&self, text: &str, asked: &Asked) -> Result<Document, Refusal> {
+        let parsed = persisted::parsed(text, &self.door.limits)?;
         let document = Document::new(parsed, asked.operation.as_deref(), asked.said())?;
         if document.kind() == OperationType::Mutation {
             let detail = "nothing is changed here: expected a query";
@@ -82,27 +126,25 @@ impl Asking<'_> {
             let hint = "text/event-stream is for subscriptions, and for nothing else";
             return Err(Problem::new(problem::NOT_ACCEPTABLE, detail).parameter("Accept").hint(hint).into());
         }
-        let shape = self.door.shape(self.context, self.principal)?;
-        let mut request = Request::new(&*text).variables(document.variables().clone());
-        request.set_parsed_query(document.parsed().clone());
-        request.operation_name.clone_from(&asked.operation);
-        let library = shape.validate(request).await;
-        if !library.errors.is_empty() {
-            return Err(Refusal::found(library.errors, limits.errors_max));
-        }
-        if subscribes {
-            return subscription::answer(self.context, self.principal, self.headers, shape, document);
-        }
-        let prepared = self.prepare(&shape, &document, &library.data)?;
-        self.within_cost(&prepared)?;
-        self.run(prepared).await
+        Ok(document)
     }
 
     /// Plans everything that is asked.
-    fn prepare(&self, shape: &Shape, document: &Document, library: &Value) -> Result<Prepared, Refusal> {
+    fn prepare(
+        &self,
+        shape: &Shape,
+        document: &Document,
+        library: &Value,
+        versions: &Arc<Versions>,
+    ) -> Result<Prepared, Refusal> {
         let engine = &self.context.engine;
-        let versions = engine.pointer.load();
-        let mut prepared = Prepared { slots: Vec::new(), parts: Vec::new(), has_facts: false, requested: 0 };
+        let mut prepared = Prepared {
+            slots: Vec::new(),
+            parts: Vec::new(),
+            has_facts: false,
+            requested: 0,
+            versions: Arc::downgrade(versions),
+        };
         for selected in document.roots()? {
             let slot = match shape.root(selected.name) {
                 None => {
@@ -112,7 +154,7 @@ impl Asking<'_> {
                 Some(Root::Of(asks, dataset)) => {
                     let told = |problem: Problem| Refusal::of_field(problem, selected.key, selected.pos);
                     let (query, form) = question::of(shape, document, &selected, *asks, dataset).map_err(told)?;
-                    let plan = engine.plan(&query, &versions, self.principal);
+                    let plan = engine.plan(&query, versions, self.principal);
                     let plan = plan.map_err(|error| told(error.into()))?;
                     // The same question under two names is asked once.
                     let same = |part: &Part| part.plan.fingerprint() == plan.fingerprint() && part.form == form;
@@ -127,7 +169,7 @@ impl Asking<'_> {
                 }
                 Some(root) => {
                     prepared.has_facts = true;
-                    Slot::Bytes(self.facts(root, shape, document, &selected, &versions)?.to_string().into())
+                    Slot::Bytes(self.facts(root, shape, document, &selected, versions)?.to_string().into())
                 }
             };
             prepared.slots.push((selected.key.to_owned(), slot));
@@ -169,17 +211,20 @@ impl Asking<'_> {
         }
     }
 
-    async fn run(&self, prepared: Prepared) -> Result<Response, Refusal> {
+    async fn run(&self, prepared: &Prepared, explain: bool) -> Result<Response, Refusal> {
         let engine = &self.context.engine;
-        let conditional = matches!(*self.method, Method::GET | Method::HEAD);
+        let explained = if explain { Some(self.explained(prepared).await?) } else { None };
+        let conditional = matches!(*self.method, Method::GET | Method::HEAD) && !explain;
+        let codings = self.codings();
         let tags = prepared.parts.iter().map(|part| engine.tag(&part.plan, part.tree.clone()));
         let ahead = tags.collect::<Option<Vec<Tag>>>().map(|tags| self.tag(&prepared.slots, &tags));
         if let Some(tag) = ahead.filter(|_| conditional && !matches_any(self.headers))
-            && let Some(known) = matched(self.headers, tag, Codings::NONE)
+            && let Some(known) = matched(self.headers, tag, codings)
         {
             prepared.parts.iter().for_each(|part| engine.unmodified(&part.plan));
             let mut response = (StatusCode::NOT_MODIFIED, [(header::ETAG, known)]).into_response();
-            caching(&mut response, &prepared, &[]);
+            caching(&mut response, prepared, &[]);
+            self.again(&mut response, prepared, Bytes::new());
             response.extensions_mut().insert(Accesses(prepared.parts.iter().map(|part| access(part, None)).collect()));
             return Ok(response);
         }
@@ -190,24 +235,33 @@ impl Asking<'_> {
         let served = try_join_all(serve).await.map_err(|error| Refusal::from(Problem::from(error.as_ref())))?;
         let tags = served.iter().zip(&prepared.parts).map(|(served, part)| served.tag(&part.plan));
         let tag = tags.collect::<Option<Vec<Tag>>>().map(|tags| self.tag(&prepared.slots, &tags));
-        let tag = tag.filter(|_| conditional);
-        let known = tag.and_then(|tag| matched(self.headers, tag, Codings::NONE));
+        let tag = tag.filter(|_| !explain);
+        let known = tag.filter(|_| conditional).and_then(|tag| matched(self.headers, tag, codings));
         let unmodified = known.is_some();
-        let mut response = match known {
-            Some(known) => (StatusCode::NOT_MODIFIED, [(header::ETAG, known)]).into_response(),
+        let (mut response, body) = match known {
+            Some(known) => ((StatusCode::NOT_MODIFIED, [(header::ETAG, known)]).into_response(), Bytes::new()),
             None => {
-                let mut response = written(&prepared, &served).into_response();
-                response.headers_mut().insert(header::CONTENT_TYPE, self.wording.content_type());
-                if let Some(tag) = tag {
-                    response.headers_mut().insert(header::ETAG, etag(tag, Coding::Identity));
+                let whole = Bytes::from(written(prepared, &served, explained));
+                let (coding, body) = engine.packed_whole(whole, tag.map(|tag| tag.bytes), codings, &served).await;
+                let mut response = body.clone().into_response();
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, self.wording.content_type());
+                if coding != Coding::Identity {
+                    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
                 }
-                response
+                if let Some(tag) = tag.filter(|_| conditional) {
+                    headers.insert(header::ETAG, etag(tag, coding));
+                }
+                (response, body)
             }
         };
-        if tag.is_some() {
-            caching(&mut response, &prepared, &served);
+        if tag.is_some() && conditional {
+            caching(&mut response, prepared, &served);
         } else {
             private(&mut response);
+        }
+        if tag.is_some() && served.iter().all(|served| served.origin == Origin::Memory && served.stale.is_none()) {
+            self.again(&mut response, prepared, body);
         }
         let accesses = prepared.parts.iter().zip(&served);
         let accesses = accesses.map(|(part, served)| access(part, Some(served).filter(|_| !unmodified))).collect();
@@ -215,6 +269,44 @@ impl Asking<'_> {
             response.extensions_mut().insert(Accesses(accesses));
         }
         Ok(response)
+    }
+
+    /// How each field with rows is answered, under its name.
+    async fn explained(&self, prepared: &Prepared) -> Result<serde_json::Value, Refusal> {
+        let mut all = serde_json::Map::new();
+        for (key, slot) in &prepared.slots {
+            if let Slot::Part(place) = slot {
+                let told = self.context.engine.explain(&prepared.parts[*place].plan).await.map_err(Problem::from)?;
+                let mut told: serde_json::Value = serde_json::from_slice(&told.body).map_err(|_| problem::internal())?;
+                all.insert(key.clone(), told["data"].take());
+            }
+        }
+        Ok(all.into())
+    }
+
+    /// How the client takes an answer packed.
+    fn codings(&self) -> Codings {
+        let accepted = self.headers.get_all(header::ACCEPT_ENCODING).iter();
+        let accepted: Vec<&str> = accepted.map(|value| value.to_str().unwrap_or_default()).collect();
+        Codings::read((!accepted.is_empty()).then(|| accepted.join(",")).as_deref())
+    }
+
+    /// Says of an answer from memory how it may be given again. Of a live dataset, and with facts in it, it may not.
+    fn again(&self, response: &mut Response, prepared: &Prepared, body: Bytes) {
+        let published = prepared.parts.iter().all(|part| part.plan.published_at().is_some());
+        if prepared.parts.is_empty() || prepared.has_facts || !published {
+            return;
+        }
+        let moved = prepared.parts.iter().filter_map(|part| part.plan.until());
+        let until = moved.filter_map(|until| u64::try_from(until.as_millisecond()).ok()).min();
+        let parts = prepared.parts.iter();
+        let parts = parts.map(|part| (self.context.engine.tally(&part.plan), Writing::from(part.tree.clone())));
+        response.extensions_mut().insert(Replay {
+            body,
+            versions: Weak::clone(&prepared.versions),
+            until: until.unwrap_or(u64::MAX),
+            parts: parts.collect(),
+        });
     }
 
     /// What the ETag of an answer is made of: its names, what is there already, and the tags of its parts.
@@ -259,7 +351,7 @@ fn access(part: &Part, served: Option<&Served>) -> Access {
 }
 
 /// The body of an answer.
-fn written(prepared: &Prepared, served: &[Served]) -> Vec<u8> {
+fn written(prepared: &Prepared, served: &[Served], explained: Option<serde_json::Value>) -> Vec<u8> {
     let bytes: usize = served.iter().map(|served| served.entry.body.len()).sum();
     let mut body = Vec::with_capacity(bytes + 256);
     body.extend_from_slice(b"{\"data\":{");
@@ -297,6 +389,9 @@ fn written(prepared: &Prepared, served: &[Served]) -> Vec<u8> {
     }
     if prepared.parts.iter().any(|part| part.plan.version_changed()) {
         extensions["version_changed"] = json!(true);
+    }
+    if let Some(explained) = explained {
+        extensions["explain"] = explained;
     }
     body.extend_from_slice(b"},\"extensions\":");
     body.extend_from_slice(extensions.to_string().as_bytes());

@@ -35,7 +35,9 @@ pub(super) struct Documents {
 
 /// The SHA-256 of a document, in hexadecimal.
 fn hash(text: &str) -> String {
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 impl Documents {
@@ -102,7 +104,9 @@ impl Documents {
                         Problem::new(problem::MALFORMED_REQUEST, "the hash is of another document").parameter(place)
                     );
                 }
-                let known = self.registered.get(&own).or_else(|| self.registered.get(&hash(text.trim())));
+                let trimmed = Some(text.trim()).filter(|trimmed| trimmed.len() != text.len());
+                let known = self.registered.get(&own);
+                let known = known.or_else(|| self.registered.get(&hash(trimmed?)));
                 if let Some(known) = known {
                     return Ok(Arc::clone(known));
                 }

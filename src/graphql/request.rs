@@ -25,6 +25,8 @@ pub(super) struct Asked {
     pub(super) variables: Map<String, Value>,
     /// The SHA-256 of a document that is known here, in hexadecimal.
     pub(super) hash: Option<String>,
+    /// Whether it is to be told, besides the answer, how it is answered.
+    pub(super) explain: bool,
 }
 
 impl Asked {
@@ -178,10 +180,15 @@ fn of_members(mut members: Map<String, Value>) -> Result<Asked, Problem> {
             Some(whole.ok_or_else(|| malformed(place, "expected a SHA-256 in hexadecimal"))?.to_ascii_lowercase())
         }
     };
+    let explain = match extensions.get("explain") {
+        None | Some(Value::Null) => false,
+        Some(Value::String(word)) if word == "plan" => true,
+        Some(_) => return Err(malformed("extensions.explain", "expected \"plan\"")),
+    };
     if document.is_none() && hash.is_none() {
         return Err(malformed("query", "expected a document"));
     }
-    Ok(Asked { document, operation, variables, hash })
+    Ok(Asked { document, operation, variables, hash, explain })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::Context;
 use super::account::{Accesses, Account, Meters, Settled};
 use super::audited::Told;
 use super::limits::{Admission, Counted};
-use super::middleware::{REQUEST_ID, identify, request_id};
+use super::middleware::{REQUEST_ID, Unread, collected, identify, method_label, request_id};
 use crate::auth::{Matrix, Principal};
 use crate::bounded::Bounded;
 use crate::cache::{Tally, Tier};
@@ -33,6 +33,10 @@ use crate::telemetry;
 
 /// What stands around an answer's body in memory, about.
 const AROUND_BYTES: u64 = 3 * 1024;
+/// Where questions are bodies whose answers may be given again.
+const GRAPHQL: &str = "/graphql";
+/// A longer question goes the long way.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The control store is asked twice a second: one that has not been heard of for so long makes answers that say so.
 const HEARD_MAX: Duration = Duration::from_secs(5);
 /// Headers that tell who is on the way and not what is asked; no answer depends on them.
@@ -57,16 +61,15 @@ pub struct Replay {
     pub versions: Weak<Versions>,
     /// The millisecond since 1970 from which another answer would be given; the token's own end is not in it.
     pub until: u64,
-    /// Where its dataset's figures are kept.
-    pub tally: Arc<Tally>,
-    /// How it was written.
-    pub writing: Writing,
+    /// Of each of its accesses, where its dataset's figures are kept, and how it was written.
+    pub parts: Arc<[(Arc<Tally>, Writing)]>,
 }
 
 /// Answers that may be given again.
 pub(super) struct Answers(Bounded<[u8; 16], Arc<Answer>>);
 
 struct Answer {
+    method: &'static str,
     status: StatusCode,
     headers: HeaderMap,
     replay: Replay,
@@ -96,10 +99,11 @@ impl Answers {
         answers.sort_by_key(|answer| std::cmp::Reverse(answer.given.load(Ordering::Relaxed)));
         let mut hottest: Vec<(Arc<Plan>, Writing)> = Vec::new();
         for answer in answers {
-            let [access] = &*answer.accesses.0 else { continue };
-            let known = |(plan, _): &(Arc<Plan>, Writing)| plan.fingerprint() == access.plan.fingerprint();
-            if hottest.len() < count && !hottest.iter().any(known) {
-                hottest.push((Arc::clone(&access.plan), answer.replay.writing.clone()));
+            for (access, (_, writing)) in answer.accesses.0.iter().zip(&*answer.replay.parts) {
+                let known = |(plan, _): &(Arc<Plan>, Writing)| plan.fingerprint() == access.plan.fingerprint();
+                if hottest.len() < count && !hottest.iter().any(known) {
+                    hottest.push((Arc::clone(&access.plan), writing.clone()));
+                }
             }
         }
         hottest
@@ -172,13 +176,13 @@ impl Front {
         identify(response.headers_mut(), &request_id);
         response = answer.counted.dress(&self.context.limiter, response, permit);
         answer.given.fetch_add(1, Ordering::Relaxed);
-        answer.replay.tally.hit(Tier::Memory);
+        answer.replay.parts.iter().for_each(|(tally, _)| tally.hit(Tier::Memory));
         answer.meters.again();
         if let Some(told) = &answer.told {
             self.context.auditor.accesses(&request_id, &*told.0);
         }
         let settled =
-            Settled { request_id: &request_id, method: "GET", status: answer.status, elapsed: begun.elapsed() };
+            Settled { request_id: &request_id, method: answer.method, status: answer.status, elapsed: begun.elapsed() };
         settled.tell(&answer.meters);
         Some(response)
     }
@@ -198,63 +202,113 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let words = words(&request, self.context.limits.head_bytes_max);
-        if let Some(response) = words.and_then(|words| self.again(&words, request.headers())) {
-            return Either::Left(ready(Ok(response)));
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let front = self.clone();
+        if asks_by_body(&request) {
+            return Either::Right(front.read(request).boxed());
         }
+        let words = words(&request, None, self.context.limits.head_bytes_max);
+        match words.and_then(|words| self.again(&words, request.headers())) {
+            Some(response) => Either::Left(ready(Ok(response))),
+            None => Either::Right(front.pass(request, words).boxed()),
+        }
+    }
+}
+
+impl Front {
+    /// A question that is a body: its words are there when the whole of it is.
+    async fn read<B>(self, request: Request<B>) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut head, body) = request.into_parts();
+        let (body, words) = match collected(body, &self.context.limits).await {
+            Ok(body) => {
+                let request = Request::from_parts(head, ());
+                let words = words(&request, Some(&body), self.context.limits.head_bytes_max);
+                if let Some(response) = words.and_then(|words| self.again(&words, request.headers())) {
+                    return Ok(response);
+                }
+                head = request.into_parts().0;
+                (Body::from(body), words)
+            }
+            Err(problem) => {
+                head.extensions.insert(Unread(problem));
+                (Body::empty(), None)
+            }
+        };
+        self.pass(Request::from_parts(head, body), words).await
+    }
+
+    /// The long way. Its answer is remembered under those words, if it may be given again.
+    async fn pass<B>(self, mut request: Request<B>, words: Option<[u8; 16]>) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Self { context, routes } = self;
         let account = Account::default();
         request.extensions_mut().insert(account.clone());
         request.extensions_mut().insert(Admission::default());
-        let (context, routes) = (self.context.clone(), self.routes.clone());
-        let answered = async move {
-            // Found out before the answer is made: what changes meanwhile makes it one that does not hold.
-            let (keys, matrix) = (context.keys.generation(), Arc::downgrade(&context.engine.access.load()));
-            let mut response = routes.oneshot(request).await?;
-            let extensions = response.extensions_mut();
-            let told = extensions.remove::<Told>();
-            let parts = (extensions.remove::<Replay>(), extensions.remove::<Meters>(), extensions.remove::<Accesses>());
-            if let ((Some(replay), Some(meters), Some(accesses)), Some(words), Some(caller)) =
-                (parts, words, account.caller())
-            {
-                let mut headers = response.headers().clone();
-                headers.remove(REQUEST_ID);
-                let (status, caller) = (response.status(), caller.clone());
-                let counted = Counted::of(&caller, &accesses, status);
-                let answer = Answer {
-                    status,
-                    headers,
-                    replay,
-                    caller,
-                    accesses,
-                    told,
-                    counted,
-                    matrix,
-                    keys,
-                    meters,
-                    given: AtomicU64::new(0),
-                };
-                context.answers.0.insert(words, Arc::new(answer));
-            }
-            Ok(response)
-        };
-        Either::Right(answered.boxed())
+        let method = method_label(request.method());
+        // Found out before the answer is made: what changes meanwhile makes it one that does not hold.
+        let (keys, matrix) = (context.keys.generation(), Arc::downgrade(&context.engine.access.load()));
+        let mut response = routes.oneshot(request).await?;
+        let extensions = response.extensions_mut();
+        let told = extensions.remove::<Told>();
+        let parts = (extensions.remove::<Replay>(), extensions.remove::<Meters>(), extensions.remove::<Accesses>());
+        if let ((Some(replay), Some(meters), Some(accesses)), Some(words), Some(caller)) =
+            (parts, words, account.caller())
+        {
+            let mut headers = response.headers().clone();
+            headers.remove(REQUEST_ID);
+            let (status, caller) = (response.status(), caller.clone());
+            let counted = Counted::of(&caller, &accesses, status);
+            let answer = Answer {
+                method,
+                status,
+                headers,
+                replay,
+                caller,
+                accesses,
+                told,
+                counted,
+                matrix,
+                keys,
+                meters,
+                given: AtomicU64::new(0),
+            };
+            context.answers.0.insert(words, Arc::new(answer));
+        }
+        Ok(response)
     }
+}
+
+/// Whether the question is in the body, which is short enough to be looked at before anything else is.
+fn asks_by_body<B>(request: &Request<B>) -> bool {
+    let length = || {
+        let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?;
+        length.parse::<usize>().ok().filter(|length| *length <= BODY_BYTES_MAX)
+    };
+    request.method() == Method::POST && request.uri().path() == GRAPHQL && length().is_some()
 }
 
 /// What a request says, all of it but what no answer depends on, as 128 bits of a SHA-256: no token is kept. `None` where
 /// the answer is not one to be given again.
-fn words<B>(request: &Request<B>, head_bytes_max: usize) -> Option<[u8; 16]> {
-    if request.method() != Method::GET {
+fn words<B>(request: &Request<B>, body: Option<&[u8]>, head_bytes_max: usize) -> Option<[u8; 16]> {
+    if body.is_none() && request.method() != Method::GET {
         return None;
     }
     let target = request.uri().path_and_query()?.as_str();
-    let mut words = Vec::with_capacity(1024);
+    let mut words = Vec::with_capacity(1024 + body.map_or(0, <[u8]>::len));
     words.extend_from_slice(target.as_bytes());
     let mut bytes = 0;
     for (name, value) in request.headers() {
         bytes += name.as_str().len() + value.len() + 4;
         match *name {
+            // The body itself is among the words.
+            header::CONTENT_LENGTH if body.is_some() => {}
             // With a body, or not to be answered yet.
             header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::EXPECT => return None,
             header::HOST | header::USER_AGENT | header::CONNECTION => {}
@@ -270,6 +324,10 @@ fn words<B>(request: &Request<B>, head_bytes_max: usize) -> Option<[u8; 16]> {
     }
     if bytes > head_bytes_max {
         return None;
+    }
+    if let Some(body) = body {
+        words.push(2);
+        words.extend_from_slice(body);
     }
     let mut short = [0; 16];
     short.copy_from_slice(&digest(&SHA256, &words).as_ref()[..16]);

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Body as _;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -135,15 +135,32 @@ fn refuse(request: &Request, limits: &config::Http) -> Option<Problem> {
     (brings_body && reads_none).then(|| Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "this method reads no body"))
 }
 
-/// The request with its whole body, which must arrive in time: whoever drips it is cut here, for every route alike.
+/// Why a body could not be read, where that was tried before.
+#[derive(Clone)]
+pub(super) struct Unread(pub(super) Problem);
+
+/// The request with its whole body.
 async fn whole(request: Request, limits: &config::Http) -> Result<Request, Problem> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    if let Some(Unread(problem)) = head.extensions.remove() {
+        return Err(problem);
+    }
     if body.is_end_stream() {
         return Ok(Request::from_parts(head, body));
     }
+    let body = collected(body, limits).await?;
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
+/// A whole body, which must arrive in time: whoever drips it is cut here, for every route alike.
+pub(super) async fn collected<B>(body: B, limits: &config::Http) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     let limited = Limited::new(body, limits.body_bytes_max);
     match tokio::time::timeout(limits.body_timeout, limited.collect()).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             Err(Problem::new(problem::CONTENT_TOO_LARGE, format!("at most {} bytes are read", limits.body_bytes_max)))
         }
@@ -240,7 +257,7 @@ fn trace_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A label of few values, whatever clients send.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -220,9 +220,9 @@ impl Asking {
             let fresh = plan.version().and_then(|version| versions::fresh_until(plan.dataset(), version));
             let moved = plan.until().and_then(|until| u64::try_from(until.as_millisecond()).ok());
             let until = fresh.into_iter().chain(moved).min();
-            let (versions, tally) = (Weak::clone(versions), engine.tally(plan));
-            let writing = representation.into();
-            extensions.insert(Replay { body, versions, until: until.unwrap_or(u64::MAX), tally, writing });
+            let (versions, until) = (Weak::clone(versions), until.unwrap_or(u64::MAX));
+            let parts = Arc::new([(engine.tally(plan), representation.into())]);
+            extensions.insert(Replay { body, versions, until, parts });
         }
         Ok((response, next))
     }

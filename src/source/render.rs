@@ -10,6 +10,8 @@ use super::clickhouse;
 use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, SEARCH_TABLE, Select, Statement};
 use super::wire;
 
+/// Rows of each parent that are a word: each number makes a statement of its own, which is prepared.
+const FEW: i64 = 20;
 /// Limits that are words: the powers of two, and one more than people mostly ask for.
 const STEPS: [(i64, &str); 26] = [
     (2, "2"),
@@ -182,7 +184,11 @@ impl Writer {
                 self.word(" LIMIT ");
                 self.word(step);
             }
-            Limit::Bound(limit) | Limit::AtLeast(limit) => {
+            Limit::Few(Parameter::One(_, Value::Int(rows))) if (1..=FEW).contains(rows) => {
+                self.word(" LIMIT ");
+                self.number(usize::try_from(*rows).unwrap_or(1));
+            }
+            Limit::Bound(limit) | Limit::AtLeast(limit) | Limit::Few(limit) => {
                 self.word(" LIMIT ");
                 self.bind(limit);
             }

@@ -398,7 +398,7 @@ impl<'p> Builder<'p> {
         }
         let mut inner = self.fields_of(self.stage());
         inner.order = self.order_of_each();
-        inner.limit = Some(Limit::Bound(count(i64::from(plan.limit()))));
+        inner.limit = Some(Limit::Few(count(i64::from(plan.limit()))));
         let from = From::Each(Keys::Given(self.lists_of_parents()), Box::new(inner), "related");
         let mut select = self.fields_of(Stage { from, filter: Expr::default() });
         select.order = plan.order().iter().map(|key| order(plan, key)).collect();

@@ -91,6 +91,8 @@ pub(super) enum Limit {
     /// keeps a plan for all parameters only where it costs no more than one made for these, and of a limit that is a
     /// parameter it assumes a tenth of the rows.
     AtLeast(Parameter),
+    /// Exactly so many, for the same reason as a word where they are few.
+    Few(Parameter),
 }
 
 #[derive(Clone, Default)]

@@ -2,6 +2,7 @@
 //! refused before anything runs.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -11,7 +12,7 @@ use martello::telemetry;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::caching::{statements, with_caches};
+use crate::caching::{counted, statements, with_caches};
 use crate::programs::{martello, node, python, ran, run};
 use crate::publish::Trial;
 use crate::support::{Answer, Backend, Server, config, escaped, repository, variable};
@@ -222,9 +223,27 @@ impl Question {
     }
 }
 
+/// The catalog of the repository with every role in the house, which may read how it is answered: what a role may see
+/// stays what it is.
+fn all_in_the_house(folder: &Path) -> Config {
+    let from = repository().join("catalog");
+    let access = std::fs::read_to_string(from.join("access.yaml")).expect("the matrix");
+    let inside = access.replace("\n    tier: client", "\n    tier: internal");
+    assert_ne!(access, inside);
+    std::fs::create_dir_all(folder.join("datasets")).expect("a folder");
+    std::fs::write(folder.join("access.yaml"), inside).expect("the matrix is written");
+    for file in std::fs::read_dir(from.join("datasets")).expect("the contracts") {
+        let file = file.expect("a contract");
+        std::fs::copy(file.path(), folder.join("datasets").join(file.file_name())).expect("a contract is copied");
+    }
+    Config { catalog: folder.to_owned(), ..open(Backend::Sqlite) }
+}
+
 #[tokio::test]
-async fn every_role_gets_the_rows_that_rest_gives() {
+async fn every_role_gets_the_rows_that_rest_gives_by_the_same_plan() {
     let server = Server::start(open(Backend::Sqlite)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let explaining = Server::start(all_in_the_house(folder.path())).await;
     let house = House::load(&config(Backend::Sqlite)).expect("a catalog");
     let (mut chance, mut compared) = (Chance(7), 0);
     for role in house.matrix.roles() {
@@ -257,11 +276,25 @@ async fn every_role_gets_the_rows_that_rest_gives() {
                 let nodes = graphql[described["name"].as_str().expect("a name")]["nodes"].clone();
                 assert_eq!(json!(rest.rows()), nodes, "{role_name}\n{}\n{}", question.rest, question.graphql);
                 compared += rest.rows().len();
+                let rest = explaining.get(role_name, &format!("{}&explain=plan", question.rest)).await;
+                assert_eq!(rest.status, 200, "{role_name}: {}\n{}", question.rest, rest.text());
+                let asked = json!({ "query": question.graphql, "extensions": { "explain": "plan" } });
+                let graphql = post(&explaining, role_name, &asked).await;
+                assert_eq!(graphql.status, 200, "{role_name}: {}\n{}", question.graphql, graphql.text());
+                let name = described["name"].as_str().expect("a name");
+                assert_eq!(
+                    rest.json()["data"]["fingerprint"],
+                    graphql.json()["extensions"]["explain"][name]["fingerprint"],
+                    "{role_name}\n{}\n{}",
+                    question.rest,
+                    question.graphql
+                );
             }
         }
     }
     assert!(compared > 500, "{compared}");
     server.stop().await;
+    explaining.stop().await;
 }
 
 #[tokio::test]
@@ -531,7 +564,11 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     (config.audit.to, config.audit.path) = (AuditTo::File, Some(events.clone()));
     let server = Server::start(config).await;
     let target = format!("/graphql?query={}", escaped("{ trial(first: 2) { nodes { id price } } __typename }"));
-    let get = async |target: &str, headers: &[(&str, &str)]| server.get_with("reader", target, headers).await;
+    let token = server.token("reader");
+    let get = async |target: &str, headers: &[(&str, &str)]| {
+        let request = server.request(Method::GET, target).bearer_auth(&token);
+        server.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    };
     let first = get(&target, &[]).await;
     assert_eq!((first.status, first.header("cache-control")), (200, Some("private, max-age=60")), "{}", first.text());
     let etag = first.header("etag").expect("a tag").to_owned();
@@ -541,6 +578,13 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     let unmodified = get(&target, &[("if-none-match", &etag)]).await;
     assert_eq!((unmodified.status, unmodified.body.len(), unmodified.header("etag")), (304, 0, Some(&*etag)));
     assert_eq!(statements(&server).await, before);
+    // Both are given again, to the same words, by who stands in front of all routes.
+    let replayed = counted(&server, "martello_http_replayed_total").await;
+    for (headers, answer) in [(vec![], &again), (vec![("if-none-match", &*etag)], &unmodified)] {
+        let given = get(&target, &headers).await;
+        assert_eq!((given.status, &given.body, given.header("etag")), (answer.status, &answer.body, Some(&*etag)));
+    }
+    assert_eq!(counted(&server, "martello_http_replayed_total").await, replayed + 2);
     // Other names, another wording or another page is another answer.
     let other = format!("/graphql?query={}", escaped("{ trial(first: 2) { nodes { id cost: price } } __typename }"));
     for (target, accept) in [(&other, "application/json"), (&target, RESPONSE)] {
@@ -561,6 +605,23 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     // What is posted has no address to be kept under.
     let posted = ask(&server, "reader", "{ trial { nodes { id } } }").await;
     assert_eq!((posted.header("etag"), posted.header("cache-control")), (None, Some("private, no-cache")));
+    // It is given again all the same, to who says the same, and to nobody else.
+    let post = async |token: &str, document: &str| {
+        let request = server.request(Method::POST, "/graphql").bearer_auth(token);
+        server.send(request.header("accept", RESPONSE).json(&json!({ "query": document }))).await
+    };
+    let document = "{ trial(first: 2) { nodes { price } } }";
+    for _ in 0..2 {
+        post(&token, document).await;
+    }
+    let replayed = counted(&server, "martello_http_replayed_total").await;
+    let (one, other) = (post(&token, document).await, post(&token, document).await);
+    assert_eq!(counted(&server, "martello_http_replayed_total").await, replayed + 2);
+    assert_eq!((one.status, &one.body), (200, &other.body));
+    assert_ne!(one.header("x-request-id"), other.header("x-request-id"));
+    let shorter = post(&token, "{ trial(first: 1) { nodes { price } } }").await.json();
+    assert_eq!(shorter["data"]["trial"]["nodes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(post("no.such.token", document).await.status, 401);
     let version = data(&server, "reader", "{ dataset(name: \"trial\") { fresh version { number } } }").await;
     assert_eq!(version["dataset"], json!({ "fresh": true, "version": { "number": "2" } }));
     server.stop().await;
@@ -577,6 +638,58 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
     assert_eq!(told(&first), json!(["graphql", "trial", 1, columns, 2, 200]));
     assert_eq!(told(&again), json!(["graphql", "trial", 1, columns, 2, 200]));
     assert_eq!(told(&unmodified), json!(["graphql", "trial", 1, columns, 0, 304]));
+}
+
+#[tokio::test]
+async fn a_document_that_is_asked_again_means_what_its_variables_say() {
+    let server = Server::start(with_caches(config(Backend::Sqlite), "asked-again")).await;
+    let document = "query A($symbol: String!, $rows: Int = 1) { price_daily(where: {symbol: {eq: $symbol}}, first: $rows)
+        { nodes { symbol date open high low close volume } } } query B { price_daily(first: 1) { totalCount } }";
+    let asked = async |operation: &str, variables: Value, coding: &str| {
+        let body = json!({ "query": document, "operationName": operation, "variables": variables });
+        let request = server.request(Method::POST, "/graphql").bearer_auth(server.token("internal_scientist"));
+        server.send(request.header("accept-encoding", coding).json(&body)).await
+    };
+    for _ in 0..3 {
+        for (symbol, rows) in [("AAPL", 1), ("MSFT", 1), ("AAPL", 2)] {
+            let answer = asked("A", json!({ "symbol": symbol, "rows": rows }), "identity").await.json();
+            let nodes = answer["data"]["price_daily"]["nodes"].as_array().expect("rows").clone();
+            assert_eq!((nodes.len(), &nodes[0]["symbol"]), (rows, &json!(symbol)));
+        }
+        assert!(asked("B", json!({}), "identity").await.json()["data"]["price_daily"]["totalCount"].is_string());
+        let answer = asked("A", json!({}), "identity").await;
+        assert_eq!((answer.status, refused(&answer).2.as_str()), (200, "variables.symbol"));
+    }
+    // Long answers are packed, by the same bytes each time.
+    let many = json!({ "symbol": "AAPL", "rows": 100 });
+    let plain = asked("A", many.clone(), "identity").await;
+    let packed = asked("A", many.clone(), "gzip").await;
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut unpacked).expect("gzip");
+    assert!(unpacked == plain.body && packed.body.len() < plain.body.len() / 3);
+    assert!(asked("A", many, "gzip").await.body == packed.body);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn how_it_is_answered_is_told_to_those_who_may_read_it() {
+    let server = Server::start(open(Backend::Sqlite)).await;
+    let body = |word: &str| {
+        json!({ "query": "{ bars: price_daily(first: 1) { nodes { close } } __typename }", "extensions": { "explain": word } })
+    };
+    let answer = post(&server, "internal_scientist", &body("plan")).await;
+    let told = answer.json();
+    assert_eq!(told["data"]["bars"]["nodes"].as_array().map(Vec::len), Some(1), "{told}");
+    let explained = &told["extensions"]["explain"];
+    assert!(explained["bars"]["plan"].is_string() && explained["bars"]["fingerprint"].is_string(), "{told}");
+    assert!(explained.get("__typename").is_none(), "{told}");
+    let wrong = post(&server, "internal_scientist", &body("all")).await;
+    assert_eq!((wrong.status, refused(&wrong).2.as_str()), (400, "extensions.explain"));
+    let client = post(&server, "client_pro", &body("plan")).await;
+    let rest = server.get("client_pro", "/v1/datasets/price_daily/rows?explain=plan").await;
+    assert_eq!((client.status, refused(&client).1), (rest.status, rest.problem()));
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -53,6 +53,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("group_by_use_nulls", "0"),
 ];
 
+/// Rows of a block where all rows are read.
+const WHOLE_BLOCK_ROWS: &str = "16384";
+
 /// Relations whose columns are remembered at most: each version of a dataset has its own.
 const SHAPES_MAX: usize = 1024;
 
@@ -93,8 +96,11 @@ impl ClickHouse {
             set(&format!("param_p{}", place + 1), text::parameter(parameter));
         }
         match reading.rows_max {
-            // Rows that a slow reader takes as they come.
-            None => set("max_execution_time", "0".into()),
+            // Rows that a slow reader takes as they come, in blocks that stay in a processor's cache on their way through.
+            None => {
+                set("max_execution_time", "0".into());
+                set("max_block_size", WHOLE_BLOCK_ROWS.into());
+            }
             Some(rows) => {
                 set("max_execution_time", self.statement_timeout.as_secs_f64().to_string());
                 set("max_result_rows", rows.to_string());
