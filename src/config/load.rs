@@ -39,8 +39,14 @@ fn load_from(file: Option<&Path>, mut variables: Vec<(String, String)>) -> Resul
     for (name, text) in variables {
         value = overlay(value, &name, &text)?;
     }
-    let config: Config = serde_json::from_value(value)
+    let mut config: Config = serde_json::from_value(value)
         .map_err(|error| Error::Value { key: "the configuration".into(), expected: error.to_string() })?;
+    // What is said nowhere is beside what says the rest.
+    if config.assets.store.url.is_none()
+        && let Some(folder) = file.and_then(Path::parent)
+    {
+        config.assets.store.url = Some(folder.join("assets").display().to_string());
+    }
     check(config)
 }
 
@@ -140,6 +146,16 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("audit.to", "expected control.url besides, where it is table");
         }
         _ => {}
+    }
+    for secret in config.assets.store.options.values_mut() {
+        *secret = secret.resolve()?;
+    }
+    let exports = &config.assets.exports;
+    if config.assets.part_rows == 0 || config.assets.part_bytes == 0 {
+        return refuse("assets", "expected part_rows and part_bytes of more than 0");
+    }
+    if exports.keep.is_zero() || exports.lease.is_zero() || config.assets.snapshots_for.is_zero() {
+        return refuse("assets", "expected snapshots_for, exports.keep and exports.lease of more than 0");
     }
     if *queue == 0 {
         return refuse("audit.queue", "expected at least 1");

@@ -1,6 +1,7 @@
 //! Brings data to those who read it: files into relations, all or nothing, and relations into versions.
 
 mod conform;
+pub mod files;
 mod version;
 
 use std::fs::File;
