@@ -101,6 +101,14 @@ pub fn snapshot_question(dataset: &Dataset, partition_by: Option<Partition>) -> 
     }
 }
 
+/// Whether the rows of a plan can be parted so.
+///
+/// # Errors
+/// When its contract names no time, or the rows do not come in its order.
+pub fn parts(plan: &Plan, partition_by: Option<Partition>) -> Result<(), ExportError> {
+    partition_by.map_or(Ok(()), |by| Time::of(plan, by).map(drop))
+}
+
 /// Writes files.
 pub struct Exporter<'e> {
     /// Where they are kept.

@@ -127,15 +127,14 @@ impl Library {
             && manifest.holds_at(crate::clock::now())
     }
 
-    /// Forgets and deletes a set of files with the folder that only it has.
+    /// Forgets and deletes a manifest: its files are listed no more.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn remove_export(&self, id: &AssetId, folder: &str) -> Result<(), Error> {
+    pub async fn forget(&self, id: &AssetId) -> Result<(), Error> {
         let path = id.manifest_path();
-        // The manifest first: what is half deleted is not listed.
         self.files.remove_file(&path).await?;
         self.known.remove(&path);
-        self.files.remove(folder).await.map(drop)
+        Ok(())
     }
 }

@@ -53,8 +53,17 @@ impl Edition {
     /// That of a version. A store that was made anew counts its versions anew, hence a part of the id.
     #[must_use]
     pub fn of(version: &Version) -> Self {
-        let id = version.id.0.simple().to_string();
-        Self(format!("{}-{}", version.number, &id[..12]))
+        Self::numbered(version.number, version.id.0)
+    }
+
+    fn numbered(number: u64, id: Uuid) -> Self {
+        Self(format!("{number}-{}", &id.simple().to_string()[..12]))
+    }
+
+    /// That of an export: of a version by its number and id, or of a live relation, which is read once for it.
+    #[must_use]
+    pub fn asked(version: Option<(u64, Uuid)>, export: Uuid) -> Self {
+        version.map_or_else(|| Self(format!("live-{}", export.simple())), |(number, id)| Self::numbered(number, id))
     }
 
     /// That of a live relation, read once.
@@ -262,7 +271,7 @@ impl Manifest {
 }
 
 /// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::publish) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -6,7 +6,10 @@ mod library;
 mod manifest;
 mod store;
 
-pub use export::{ExportError, Exporter, Progress, Work, snapshot_question};
+pub use export::{ExportError, Exporter, Progress, Work, parts, snapshot_question};
 pub use library::{Asset, Library};
 pub use manifest::{AssetId, Bound, Edition, Manifest, Part, Partition};
 pub use store::{ByteStream, Error as FileError, Files};
+
+pub(super) use export::export_folder;
+pub(super) use manifest::hex;
