@@ -95,10 +95,12 @@ fn check(mut config: Config) -> Result<Config, Error> {
             let expected = "expected a URL that begins with postgres://, clickhouse:// or sqlite:";
             return refuse(&format!("sources.{name}.url"), expected);
         }
-        let streams = config.streams.client.saturating_add(config.streams.internal);
+        let exports = config.control.as_ref().map_or(0, |_| config.assets.exports.workers);
+        let streams = config.streams.client.saturating_add(config.streams.internal).saturating_add(exports);
         if u64::from(source.connections_max) <= streams as u64 {
-            let expected =
-                format!("expected more than the {streams} that streams.client and streams.internal may take");
+            let expected = format!(
+                "expected more than the {streams} that streams.client, streams.internal and assets.exports.workers may take"
+            );
             return refuse(&format!("sources.{name}.connections_max"), &expected);
         }
         if source.connections_max == 0 {

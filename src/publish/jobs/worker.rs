@@ -2,6 +2,7 @@
 //! another one begins anew, and its manifest lists its own files.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +19,10 @@ use crate::telemetry;
 
 /// A lease is renewed so often while it lasts: two words may be lost.
 const WORDS_OF_A_LEASE: u32 = 3;
+/// A control store that has not answered by then is asked again later.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// So long after a failure nothing is asked, so that a store that is out fills no log.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Exports without files are told of for so long.
 const REMEMBERED: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
 
@@ -41,23 +46,31 @@ impl Exports {
     async fn work(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
             let now = crate::clock::now();
-            match self.store.lease_job(now, after(now, self.config.exports.lease)).await {
+            let until = after(now, self.config.exports.lease);
+            let leased = tokio::select! {
+                leased = timely(self.store.lease_job(now, until)) => leased,
+                () = stop(&mut stopped) => return,
+            };
+            let wait = match leased {
                 Ok(Some(job)) => {
                     let made = self.make(&job);
                     tokio::select! {
                         () = made => {}
                         () = stop(&mut stopped) => {
                             // Where this is not heard, the lease runs out.
-                            let _ = self.store.return_job(&job).await;
+                            let _ = timely(self.store.return_job(&job)).await;
                         }
                     }
                     continue;
                 }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(error = telemetry::chain(&error), "no export can be leased"),
-            }
+                Ok(None) => self.config.exports.poll,
+                Err(error) => {
+                    tracing::warn!(error = telemetry::chain(&error), "no export can be leased");
+                    self.config.exports.poll.max(AFTER_FAILURE)
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.config.exports.poll) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = self.hinted.notified() => {}
                 () = stop(&mut stopped) => {}
             }
@@ -79,9 +92,9 @@ impl Exports {
         let finished = match &ended {
             Ok((manifest, _, _)) => {
                 let kept = after(now, self.config.exports.keep);
-                self.store.finish_job(job, Ok(&manifest.id), reach, now, kept).await
+                timely(self.store.finish_job(job, Ok(&manifest.id), reach, now, kept)).await
             }
-            Err(why) => self.store.finish_job(job, Err(why), reach, now, now).await,
+            Err(why) => timely(self.store.finish_job(job, Err(why), reach, now, now)).await,
         };
         match (finished, ended) {
             (Ok(true), Ok((manifest, plan, principal))) => self.tell(&manifest, &plan, &principal),
@@ -145,7 +158,7 @@ impl Exports {
     async fn bytes_left(&self, principal: &Principal) -> Result<Option<u64>, store::Error> {
         let Some(most) = principal.role().limits.export_bytes_per_day else { return Ok(None) };
         let (today, _) = day(crate::clock::now());
-        let used = self.store.bytes_exported(principal.subject(), today).await?;
+        let used = timely(self.store.bytes_exported(principal.subject(), today)).await?;
         Ok(Some(most.saturating_sub(used)))
     }
 
@@ -155,7 +168,7 @@ impl Exports {
         loop {
             tokio::time::sleep(lease / WORDS_OF_A_LEASE).await;
             let until = after(crate::clock::now(), lease);
-            match self.store.hold_job(job, reach(reached), until).await {
+            match timely(self.store.hold_job(job, reach(reached), until)).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 // The end of the export is decided by who has it then.
@@ -191,11 +204,19 @@ impl Exports {
     /// Deletes files that are past their time.
     async fn sweep(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
-            if let Err(error) = self.swept().await {
-                tracing::warn!(error = telemetry::chain(&*error), "files of exports were not deleted");
-            }
+            let swept = tokio::select! {
+                swept = self.swept() => swept,
+                () = stop(&mut stopped) => return,
+            };
+            let wait = match swept {
+                Ok(()) => self.config.exports.poll,
+                Err(error) => {
+                    tracing::warn!(error = telemetry::chain(&*error), "files of exports were not deleted");
+                    self.config.exports.poll.max(AFTER_FAILURE)
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.config.exports.poll) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = stop(&mut stopped) => {}
             }
         }
@@ -203,7 +224,7 @@ impl Exports {
 
     async fn swept(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let now = crate::clock::now();
-        for job in self.store.jobs_to_sweep(now).await? {
+        for job in timely(self.store.jobs_to_sweep(now)).await? {
             if let (Some(terms), Ok(dataset)) = (read(&job), job.dataset.parse()) {
                 let export = Export { job: job.clone(), terms };
                 let state = AssetId::folder(&dataset, &edition(&export));
@@ -217,13 +238,18 @@ impl Exports {
                 }
                 self.library.files().remove(&folder).await?;
             }
-            self.store.swept_job(job.id).await?;
+            timely(self.store.swept_job(job.id)).await?;
         }
         if let Ok(before) = now.checked_sub(REMEMBERED) {
-            self.store.forget_jobs(before).await?;
+            timely(self.store.forget_jobs(before)).await?;
         }
         Ok(())
     }
+}
+
+/// What the control store says, unless it takes too long.
+async fn timely<T>(asked: impl Future<Output = Result<T, store::Error>>) -> Result<T, store::Error> {
+    tokio::time::timeout(STORE_TIMEOUT, asked).await.map_err(|_| store::Error::Timeout)?
 }
 
 /// Waits until the process is on its way out.
