@@ -203,25 +203,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     });
     let (stop, stopped) = watch::channel(false);
     let limiter = Limiter::new(redis.clone(), config.limits);
-    let library = Library::new(Files::open(&config.assets.store).map_err(Error::Files)?);
-    let exports = control_store(&config)?.map(|store| {
-        Arc::new(Exports {
-            store,
-            library: library.clone(),
-            catalog: Arc::clone(&engine.catalog),
-            access: engine.access.clone(),
-            masks: engine.masks.clone(),
-            sources: sources.clone(),
-            pointer: engine.pointer.clone(),
-            limiter: Arc::clone(&limiter),
-            auditor: auditor.clone(),
-            config: config.assets.clone(),
-            read: rest::asked_again,
-            hinted: Notify::new(),
-        })
-    });
-    let making = exports.clone().map(|exports| tokio::spawn(exports.run(stopped.clone())));
-    let shelf = Shelf { library, exports };
+    let shelf = shelf(&config, &engine, &limiter, &auditor)?;
+    let making = shelf.exports.clone().map(|exports| tokio::spawn(exports.run(stopped.clone())));
     let context = Context::new(engine, keys, Arc::clone(&limiter), auditor, shelf, &config, stopped.clone());
 
     let http = &config.http;
@@ -328,6 +311,28 @@ async fn hinted(shared: Arc<Redis>, pointer: Pointer) {
 fn control_store(config: &Config) -> Result<Option<Arc<Store>>, Error> {
     let store = config.control.as_ref().map(|control| Store::open(control.url.expose()).map(Arc::new));
     store.transpose().map_err(Error::Store)
+}
+
+/// Files, and who makes more of them where there is a control store.
+fn shelf(config: &Config, engine: &Engine, limiter: &Arc<Limiter>, auditor: &Auditor) -> Result<Shelf, Error> {
+    let library = Library::new(Files::open(&config.assets.store).map_err(Error::Files)?);
+    let exports = control_store(config)?.map(|store| {
+        Arc::new(Exports {
+            store,
+            library: library.clone(),
+            catalog: Arc::clone(&engine.catalog),
+            access: engine.access.clone(),
+            masks: engine.masks.clone(),
+            sources: engine.sources.clone(),
+            pointer: engine.pointer.clone(),
+            limiter: Arc::clone(limiter),
+            auditor: auditor.clone(),
+            config: config.assets.clone(),
+            read: rest::asked_again,
+            hinted: Notify::new(),
+        })
+    });
+    Ok(Shelf { library, exports })
 }
 
 async fn watcher(control: &config::Control) -> Result<Watcher, store::Error> {

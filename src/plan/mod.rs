@@ -270,9 +270,9 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         canonical
             .part("policy", |out| {
                 if moving {
-                    policy.rows.write(out)
+                    policy.rows.write(out);
                 } else {
-                    policy.lasting.write(out)
+                    policy.lasting.write(out);
                 };
                 out.extend(policy.revision.map(|direction| direction as u8));
             })

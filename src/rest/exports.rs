@@ -104,7 +104,7 @@ pub(super) async fn begin(
 /// `GET /v1/exports`
 pub(super) async fn list(State(context): State<Context>, Caller(principal): Caller) -> Result<Response, Problem> {
     let found = context.shelf.exports()?.list(&principal).await?;
-    let data: Vec<Value> = found.iter().map(|export| summary(export)).collect();
+    let data: Vec<Value> = found.iter().map(summary).collect();
     Ok(own(StatusCode::OK, &Value::Array(data)))
 }
 

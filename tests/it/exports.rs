@@ -250,6 +250,25 @@ async fn a_snapshot_goes_with_its_version_and_is_not_taken_for_another() {
     export(&trial, &["--format", "csv"]).well();
     let versions: Vec<Value> = snapshots(&server, "reader").await.iter().map(|one| one["version"].clone()).collect();
     assert_eq!(versions, [json!(2), json!(1)]);
+    // Past its time it is nobody's: it may show what has left the window.
+    assert_eq!(snapshots(&server, "recent").await.len(), 2);
+    server.stop().await;
+    for path in below(&folder(&trial)).iter().filter(|path| path.extension().is_some_and(|ending| ending == "json")) {
+        let mut manifest: Value = serde_json::from_slice(&std::fs::read(path).expect("a text")).expect("a manifest");
+        if !manifest["valid_until"].is_null() {
+            manifest["valid_until"] = json!("2026-01-01T00:00:00Z");
+            std::fs::write(path, manifest.to_string()).expect("written");
+        }
+    }
+    let server = Server::start(config(&trial)).await;
+    serves(&server, Some(2)).await;
+    assert_eq!((snapshots(&server, "recent").await.len(), snapshots(&server, "reader").await.len()), (0, 2));
+    server.stop().await;
+    // Under another contract its columns may be others.
+    trial.amend("description: Key.", "description: The key.");
+    let server = Server::start(config(&trial)).await;
+    serves(&server, Some(2)).await;
+    assert_eq!(snapshots(&server, "reader").await, Vec::<Value>::new());
     server.stop().await;
 }
 

@@ -232,3 +232,60 @@ fn failed(doing: &'static str, path: &str) -> impl Fn(object_store::Error) -> Er
     let path = path.to_owned();
     move |source| Error::Store { doing, path: path.clone(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    /// A file that goes up in chunks, one that goes up whole, and one that is there already.
+    #[tokio::test]
+    async fn what_was_kept_is_read_back_and_is_never_written_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for url in [format!("{}/new", folder.path().display()), "memory:///some/where".to_owned()] {
+            let files =
+                Files::open(&config::FileStore { url: Some(url.clone()), ..Default::default() }).expect("a store");
+            for length in [0, 5, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7] {
+                let content: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+                let mut file = File::from_std(tempfile::tempfile().expect("a file"));
+                file.write_all(&content).await.expect("written");
+                file.flush().await.expect("written");
+                let path = format!("a/b/{length}");
+                for _ in 0..2 {
+                    files.keep(&path, &mut file, length as u64).await.expect("kept");
+                }
+                assert!(
+                    files.read(&path).await.expect("an answer").is_some_and(|bytes| bytes == content),
+                    "{url} {length}"
+                );
+                if length > 5 {
+                    let some =
+                        files.open_range(&path, Some(3..length as u64)).await.expect("an answer").expect("a file");
+                    let some: Vec<Bytes> = some.try_collect().await.expect("bytes");
+                    assert!(some.concat() == content[3..], "{url} {length}");
+                }
+            }
+            assert!(files.put("a/c", Bytes::from_static(b"one")).await.expect("an answer"));
+            assert!(!files.put("a/c", Bytes::from_static(b"two")).await.expect("an answer"));
+            assert_eq!(files.read("a/c").await.expect("an answer").as_deref(), Some(&b"one"[..]));
+            let mut names = files.names("a/b").await.expect("names");
+            names.sort();
+            assert_eq!(names.len(), 5);
+            assert_eq!(files.names("none").await.expect("no names"), Vec::<String>::new());
+            assert_eq!(files.remove("a").await.expect("removed"), 6);
+            assert_eq!(files.read("a/c").await.expect("an answer"), None);
+            assert!(files.open_range("a/c", None).await.expect("an answer").is_none());
+            files.remove_file("a/c").await.expect("it is gone");
+        }
+    }
+
+    #[test]
+    fn a_store_that_nobody_knows_is_refused() {
+        for url in ["ftp://host/path", "s3://"] {
+            assert!(
+                Files::open(&config::FileStore { url: Some(url.to_owned()), ..Default::default() }).is_err(),
+                "{url}"
+            );
+        }
+    }
+}

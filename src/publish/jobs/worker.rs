@@ -87,6 +87,8 @@ impl Exports {
                 return;
             }
         };
+        let outcome = ended.as_ref().map_or_else(|why| *why, |_| "done");
+        metrics::counter!("martello_exports_total", "outcome" => outcome).increment(1);
         let now = crate::clock::now();
         let reach = reach(&reached);
         let finished = match &ended {
@@ -173,7 +175,7 @@ impl Exports {
                 Ok(false) => return,
                 // The end of the export is decided by who has it then.
                 Err(error) => {
-                    tracing::warn!(error = telemetry::chain(&error), "the lease of an export was not renewed")
+                    tracing::warn!(error = telemetry::chain(&error), "the lease of an export was not renewed");
                 }
             }
         }
