@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::audit;
@@ -21,12 +21,15 @@ use crate::catalog::{self, Catalog};
 use crate::config::{self, Config};
 use crate::engine::{Caches, Engine, Streams};
 use crate::graphql::Door;
-use crate::http::{Context, Front, warm_up};
+use crate::http::{Context, Front, Shelf, warm_up};
 use crate::limit::Limiter;
 use crate::ops;
 use crate::plan;
+use crate::publish::files::{FileError, Files, Library};
+use crate::publish::jobs::Exports;
 use crate::query::CursorKey;
 use crate::redis::{self, Redis};
+use crate::rest;
 use crate::source::{self, Mismatch, Sources};
 use crate::store::{self, Pointer, Store, Watcher};
 use crate::telemetry;
@@ -76,6 +79,9 @@ pub enum Error {
     /// Redis cannot be used at all.
     #[error("use the shared cache")]
     Redis(#[source] redis::Error),
+    /// The store of files cannot be used at all.
+    #[error("open the store of files")]
+    Files(#[source] FileError),
     /// Events of the audit cannot be written.
     #[error("begin the audit")]
     Audit(#[source] audit::Error),
@@ -197,7 +203,9 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     });
     let (stop, stopped) = watch::channel(false);
     let limiter = Limiter::new(redis.clone(), config.limits);
-    let context = Context::new(engine, keys, Arc::clone(&limiter), auditor, &config, stopped.clone());
+    let shelf = shelf(&config, &engine, &limiter, &auditor)?;
+    let making = shelf.exports.clone().map(|exports| tokio::spawn(exports.run(stopped.clone())));
+    let context = Context::new(engine, keys, Arc::clone(&limiter), auditor, shelf, &config, stopped.clone());
 
     let http = &config.http;
     let bind = server::Bound::bind;
@@ -216,7 +224,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let draining_too = Arc::clone(&draining);
     let admin_routes =
         ops::routes(ops::Admin { metrics, sources, draining: draining_too, publishing, policy, auditing });
-    let tasks = vec![
+    let mut tasks = vec![
         tokio::spawn(public.serve(
             Front::new(context.clone(), router::public(&context, door)),
             stopped.clone(),
@@ -224,6 +232,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         )),
         tokio::spawn(admin.serve(admin_routes, stopped, http.drain_timeout)),
     ];
+    // What is being made is given back before the process goes.
+    tasks.extend(making);
     let beside = (rotation.map(|rotation| tokio::spawn(rotation.run())).into_iter())
         .chain(watcher.map(|watcher| tokio::spawn(watcher.run())))
         .chain(hints.map(tokio::spawn))
@@ -301,6 +311,28 @@ async fn hinted(shared: Arc<Redis>, pointer: Pointer) {
 fn control_store(config: &Config) -> Result<Option<Arc<Store>>, Error> {
     let store = config.control.as_ref().map(|control| Store::open(control.url.expose()).map(Arc::new));
     store.transpose().map_err(Error::Store)
+}
+
+/// Files, and who makes more of them where there is a control store.
+fn shelf(config: &Config, engine: &Engine, limiter: &Arc<Limiter>, auditor: &Auditor) -> Result<Shelf, Error> {
+    let library = Library::new(Files::open(&config.assets.store).map_err(Error::Files)?);
+    let exports = control_store(config)?.map(|store| {
+        Arc::new(Exports {
+            store,
+            library: library.clone(),
+            catalog: Arc::clone(&engine.catalog),
+            access: engine.access.clone(),
+            masks: engine.masks.clone(),
+            sources: engine.sources.clone(),
+            pointer: engine.pointer.clone(),
+            limiter: Arc::clone(limiter),
+            auditor: auditor.clone(),
+            config: config.assets.clone(),
+            read: rest::asked_again,
+            hinted: Notify::new(),
+        })
+    });
+    Ok(Shelf { library, exports })
 }
 
 async fn watcher(control: &config::Control) -> Result<Watcher, store::Error> {

@@ -81,6 +81,7 @@ fn role(whole: &Whole, catalog: &Catalog, reads: fn(Type, &str) -> bool, checked
         requests_per_second: positive(form.requests_per_second.as_ref(), checked),
         requests_per_day: positive(form.requests_per_day.as_ref(), checked),
         rows_per_day: positive(form.rows_per_day.as_ref(), checked),
+        export_bytes_per_day: positive(form.export_bytes_per_day.as_ref(), checked),
         concurrent_requests: positive(form.concurrent_requests.as_ref(), checked),
         graphql_cost: positive(form.graphql_cost.as_ref(), checked),
     };

@@ -38,6 +38,7 @@ pub(super) struct RoleForm {
     pub(super) requests_per_second: Option<Spanned<u32>>,
     pub(super) requests_per_day: Option<Spanned<u64>>,
     pub(super) rows_per_day: Option<Spanned<u64>>,
+    pub(super) export_bytes_per_day: Option<Spanned<u64>>,
     pub(super) concurrent_requests: Option<Spanned<u32>>,
     pub(super) graphql_cost: Option<Spanned<u64>>,
     #[serde(default)]

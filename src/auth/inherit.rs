@@ -108,6 +108,7 @@ fn bare(role: &RoleForm) -> RoleForm {
         requests_per_second: None,
         requests_per_day: None,
         rows_per_day: None,
+        export_bytes_per_day: None,
         concurrent_requests: None,
         graphql_cost: None,
         datasets: BTreeMap::new(),
@@ -132,6 +133,7 @@ fn lay(whole: &mut Whole, nearer: RoleForm, grants: BTreeMap<String, WholeGrant>
     form.requests_per_second = form.requests_per_second.take().or(under.requests_per_second);
     form.requests_per_day = form.requests_per_day.take().or(under.requests_per_day);
     form.rows_per_day = form.rows_per_day.take().or(under.rows_per_day);
+    form.export_bytes_per_day = form.export_bytes_per_day.take().or(under.export_bytes_per_day);
     form.concurrent_requests = form.concurrent_requests.take().or(under.concurrent_requests);
     form.graphql_cost = form.graphql_cost.take().or(under.graphql_cost);
     for (dataset, mut grant) in grants {

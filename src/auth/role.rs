@@ -102,6 +102,8 @@ pub struct Limits {
     pub requests_per_day: Option<u64>,
     /// Rows delivered in a day of UTC.
     pub rows_per_day: Option<u64>,
+    /// Bytes of files that are made for the caller in a day of UTC.
+    pub export_bytes_per_day: Option<u64>,
     /// Requests under way at once.
     pub concurrent_requests: Option<u32>,
     /// The cost of one GraphQL request, in rows.

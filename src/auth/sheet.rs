@@ -186,6 +186,7 @@ fn facts(role: &RoleSheet) -> Facts {
     add(None, "requests_per_second", Scale::Number, number(limits.requests_per_second.map(u64::from)));
     add(None, "requests_per_day", Scale::Number, number(limits.requests_per_day));
     add(None, "rows_per_day", Scale::Number, number(limits.rows_per_day));
+    add(None, "export_bytes_per_day", Scale::Number, number(limits.export_bytes_per_day));
     add(None, "concurrent_requests", Scale::Number, number(limits.concurrent_requests.map(u64::from)));
     add(None, "graphql_cost", Scale::Number, number(limits.graphql_cost));
     for (dataset, grant) in &role.datasets {

@@ -22,6 +22,8 @@ pub struct History {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Instants {
     now: Timestamp,
+    /// The last moment for which they hold.
+    last: Timestamp,
 }
 
 impl Instants {
@@ -30,19 +32,28 @@ impl Instants {
     pub fn of(moment: Timestamp) -> Self {
         let step = i64::try_from(WINDOW_STEP.as_secs()).unwrap_or(i64::MAX);
         let second = moment.as_second().div_euclid(step) * step;
-        Self { now: Timestamp::from_second(second).unwrap_or(moment) }
+        let now = Timestamp::from_second(second).unwrap_or(moment);
+        Self { now, last: now }
+    }
+
+    /// The windows of what is kept for that long from a moment on: history as it will be at the end, delay as it is at the
+    /// beginning, so that at no moment until then more is shown than there is to see.
+    #[must_use]
+    pub fn kept(moment: Timestamp, period: Duration) -> Self {
+        let now = Self::of(moment).now;
+        Self { now, last: now.checked_add(period).unwrap_or(Timestamp::MAX) }
     }
 
     /// When these windows end and others begin.
     #[must_use]
     pub fn until(self) -> Timestamp {
-        self.now.checked_add(WINDOW_STEP).unwrap_or(self.now)
+        self.last.checked_add(WINDOW_STEP).unwrap_or(self.last)
     }
 
     /// The first instant that is not too far back.
     #[must_use]
     pub fn since(self, history: History) -> Timestamp {
-        let zoned = self.now.to_zoned(TimeZone::UTC);
+        let zoned = self.last.to_zoned(TimeZone::UTC);
         let span: Span = history.months.months().days(history.days);
         // What begins before time can be told hides nothing.
         zoned.checked_sub(span).map_or(Timestamp::MIN, |zoned| zoned.timestamp())
@@ -103,5 +114,10 @@ mod tests {
             ("2026-03-31".into(), "2026-03-30".into(), "2026-03-30".into())
         );
         assert_eq!(delayed(86_401), "2026-03-29");
+        let day = Duration::from_secs(86_400);
+        let kept = Instants::kept("2026-03-31T12:00:30Z".parse().expect("an instant"), day);
+        assert_eq!(kept.since_day(History { months: 0, days: 90 }).to_string(), "2026-01-01");
+        assert_eq!(kept.until_instant(Duration::from_secs(900)).to_string(), "2026-03-31T11:45:00Z");
+        assert_eq!(kept.until(), "2026-04-01T12:01:00Z".parse().expect("an instant"));
     }
 }

@@ -266,6 +266,7 @@ fn limits(role: &RoleSheet) -> String {
         limits.requests_per_second.map(|limit| format!("{limit} requests a second")),
         limits.requests_per_day.map(|limit| format!("{limit} a day")),
         limits.rows_per_day.map(|limit| format!("{limit} rows a day")),
+        limits.export_bytes_per_day.map(|limit| format!("exports of {limit} bytes a day")),
         limits.concurrent_requests.map(|limit| format!("{limit} at once")),
         role.graphql.then(|| match limits.graphql_cost {
             Some(cost) => format!("GraphQL up to a cost of {cost}"),

@@ -69,7 +69,7 @@ async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
 
     let metrics = telemetry::collect().context("set up metrics")?;
     let url_of = |address: SocketAddr| format!("http://{address}");
-    let running = app::start(config.clone(), metrics).await.context("start")?;
+    let running = Box::pin(app::start(config.clone(), metrics)).await.context("start")?;
     let minter = minter(&config)?;
     let mint = |role: &str| -> anyhow::Result<String> {
         let role = house.matrix.role(role).with_context(|| format!("find role {role} in the access matrix"))?;

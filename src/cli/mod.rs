@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod catalog;
 mod demo;
+mod export;
 mod key;
 mod load;
 mod migrate;
@@ -71,6 +72,8 @@ enum Command {
     Publish(publish::Publish),
     /// Serves an older version of a dataset again, as a new one.
     Rollback(publish::Rollback),
+    /// Writes snapshots of a dataset's current version into the store of files, for each grant that may have them.
+    Export(export::Arguments),
     /// Lists and prunes versions.
     #[command(subcommand)]
     Versions(publish::Versions),
@@ -136,6 +139,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Load(load) => load::load(&load, &config()?).await?,
         Command::Publish(publish) => publish::publish(publish, &config()?).await?,
         Command::Rollback(rollback) => publish::roll_back(rollback, &config()?).await?,
+        Command::Export(export) => export::export(&export, &config()?).await?,
         Command::Versions(command) => publish::versions(command, &config()?).await?,
         Command::Control(command) => publish::control(command, &config()?).await?,
         Command::Migrate(command) => return migrate::run(command, config).await,
@@ -168,12 +172,17 @@ fn told(error: &anyhow::Error) -> String {
 
 /// Records what has become of a credential where servers record their events. Standard output is the command's own.
 async fn record(config: &Config, event: Event) -> anyhow::Result<()> {
+    record_all(config, vec![event]).await
+}
+
+/// Likewise, for several.
+async fn record_all(config: &Config, events: Vec<Event>) -> anyhow::Result<()> {
     if matches!(config.audit.to, AuditTo::Stdout | AuditTo::Off) {
         return Ok(());
     }
     let store = config.control.is_some().then(|| publish::store(config)).transpose()?;
     let (auditor, writing) = Auditor::begin(&config.audit, store.map(Arc::new)).await.context("open the audit")?;
-    auditor.record(event);
+    events.into_iter().for_each(|event| auditor.record(event));
     if let Some(writing) = writing {
         writing.end(AUDIT_TIMEOUT).await;
     }

@@ -13,6 +13,7 @@ use crate::app::House;
 use crate::catalog::{Dataset, Relation};
 use crate::config::{self, Config};
 use crate::migrate::control;
+use crate::publish::files::{AssetId, Edition, Files};
 use crate::publish::{Publisher, Request};
 use crate::redis::{PUBLISHED, Redis};
 use crate::source::Sources;
@@ -191,9 +192,12 @@ pub(super) async fn versions(command: Versions, config: &Config) -> anyhow::Resu
                 Some(name) => vec![desk.dataset(name)?],
                 None => desk.house.catalog.iter().collect(),
             };
+            let files = Files::open(&config.assets.store)?;
             for dataset in datasets {
                 let dropped = Publisher { store: &desk.store, dataset }.prune(source_of(config, dataset)?).await?;
                 for version in dropped {
+                    // Files of rows that are gone go with them.
+                    files.remove(&AssetId::folder(&dataset.name, &Edition::of(&version))).await?;
                     say(&format!("{} lost version {}: {}\n", dataset.name, version.number, version.relation))?;
                 }
             }

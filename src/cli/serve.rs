@@ -13,7 +13,7 @@ use crate::telemetry;
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::log(&config.log.level, config.log.format == LogFormat::Json).context("set up logs")?;
     let metrics = telemetry::collect().context("set up metrics")?;
-    let running = app::start(config, metrics).await.context("start")?;
+    let running = Box::pin(app::start(config, metrics)).await.context("start")?;
     let hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let reloading = tokio::spawn(reload(hangups, running.reloader()));
     until_told().await?;

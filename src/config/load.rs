@@ -39,8 +39,14 @@ fn load_from(file: Option<&Path>, mut variables: Vec<(String, String)>) -> Resul
     for (name, text) in variables {
         value = overlay(value, &name, &text)?;
     }
-    let config: Config = serde_json::from_value(value)
+    let mut config: Config = serde_json::from_value(value)
         .map_err(|error| Error::Value { key: "the configuration".into(), expected: error.to_string() })?;
+    // What is said nowhere is beside what says the rest.
+    if config.assets.store.url.is_none()
+        && let Some(folder) = file.and_then(Path::parent)
+    {
+        config.assets.store.url = Some(folder.join("assets").display().to_string());
+    }
     check(config)
 }
 
@@ -89,10 +95,12 @@ fn check(mut config: Config) -> Result<Config, Error> {
             let expected = "expected a URL that begins with postgres://, clickhouse:// or sqlite:";
             return refuse(&format!("sources.{name}.url"), expected);
         }
-        let streams = config.streams.client.saturating_add(config.streams.internal);
+        let exports = config.control.as_ref().map_or(0, |_| config.assets.exports.workers);
+        let streams = config.streams.client.saturating_add(config.streams.internal).saturating_add(exports);
         if u64::from(source.connections_max) <= streams as u64 {
-            let expected =
-                format!("expected more than the {streams} that streams.client and streams.internal may take");
+            let expected = format!(
+                "expected more than the {streams} that streams.client, streams.internal and assets.exports.workers may take"
+            );
             return refuse(&format!("sources.{name}.connections_max"), &expected);
         }
         if source.connections_max == 0 {
@@ -140,6 +148,16 @@ fn check(mut config: Config) -> Result<Config, Error> {
             return refuse("audit.to", "expected control.url besides, where it is table");
         }
         _ => {}
+    }
+    for secret in config.assets.store.options.values_mut() {
+        *secret = secret.resolve()?;
+    }
+    let exports = &config.assets.exports;
+    if config.assets.part_rows == 0 || config.assets.part_bytes == 0 {
+        return refuse("assets", "expected part_rows and part_bytes of more than 0");
+    }
+    if exports.keep.is_zero() || exports.lease.is_zero() || config.assets.snapshots_for.is_zero() {
+        return refuse("assets", "expected snapshots_for, exports.keep and exports.lease of more than 0");
     }
     if *queue == 0 {
         return refuse("audit.queue", "expected at least 1");

@@ -3,6 +3,7 @@
 //! `MARTELLO__HTTP__LISTEN=0.0.0.0:8080` sets `http.listen`: two underscores part the keys. Nothing else in Martello
 //! reads the environment.
 
+mod assets;
 mod audit;
 pub mod duration;
 mod graphql;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use assets::{Assets, Exports, FileStore};
 pub use audit::{Audit, AuditTo};
 pub use graphql::Graphql;
 pub use load::load;
@@ -48,6 +50,8 @@ pub struct Config {
     pub cache: Cache,
     /// Answers that all instances share; without it each keeps its own only.
     pub redis: Option<Redis>,
+    /// Files of datasets.
+    pub assets: Assets,
     /// Who has read what.
     pub audit: Audit,
     /// What callers may use up, where Redis does not say.
@@ -72,6 +76,7 @@ impl Default for Config {
             streams: Streams::default(),
             cache: Cache::default(),
             redis: None,
+            assets: Assets::default(),
             audit: Audit::default(),
             limits: Limits::default(),
             graphql: Graphql::default(),

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::auth::{Access, Instants, MaskKey, Principal};
 use crate::catalog::{Catalog, Function};
-use crate::encode::{self, Encoder, Facts, MediaType, Note, Numbers, Style};
+use crate::encode::{self, Encoder, MediaType, Numbers, Style};
 use crate::plan::{self, End, Output, Plan, Scope, Window};
 use crate::query::{Cursor, CursorKey, Query};
 use crate::source::{self, Sources};
@@ -234,7 +234,7 @@ fn written(plan: &Plan, batches: &[RecordBatch], style: &Style, shape: Shape, pa
 /// The rows as a document of another media type.
 fn document(plan: &Plan, batches: &[RecordBatch], style: &Style, media_type: MediaType) -> Result<Vec<u8>, Error> {
     let schema = shown(plan, batches).map_err(Error::Batch)?;
-    let mut encoder = Encoder::new(media_type, &schema, style, &facts(plan)).map_err(Error::Encode)?;
+    let mut encoder = Encoder::new(media_type, &schema, style, &plan.facts()).map_err(Error::Encode)?;
     let mut body = Vec::new();
     for batch in batches {
         encoder.write(batch, &mut body).map_err(Error::Encode)?;
@@ -248,26 +248,6 @@ fn shown(plan: &Plan, batches: &[RecordBatch]) -> Result<SchemaRef, ArrowError> 
     match batches.first() {
         Some(batch) => Ok(batch.schema()),
         None => source::schema(plan).project(&(0..plan.shown()).collect::<Vec<_>>()).map(Arc::new),
-    }
-}
-
-/// What a document says of itself.
-fn facts(plan: &Plan) -> Facts {
-    let dataset = plan.dataset();
-    let notes = plan.fields().iter().take(plan.shown()).filter_map(|field| match field.output {
-        Output::Column(index) => {
-            let column = plan.column(index);
-            let note = Note { unit: column.unit.clone(), description: column.description.clone() };
-            Some((field.name.to_string(), note))
-        }
-        _ => None,
-    });
-    Facts {
-        dataset: dataset.name.to_string(),
-        version: plan.version().map(|version| version.number.to_string()),
-        contract: dataset.contract.clone(),
-        zone: plan.zone().and_then(|zone| zone.iana_name()).map(str::to_owned),
-        notes: notes.collect(),
     }
 }
 

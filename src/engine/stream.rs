@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Semaphore;
 
-use super::{Engine, Error, Representation, facts, failure};
+use super::{Engine, Error, Representation, failure};
 use crate::auth::Tier;
 use crate::config;
 use crate::encode::{Encoder, Style};
@@ -76,7 +76,7 @@ impl Engine {
         let style =
             Style { numbers: representation.numbers, zone: plan.zone().cloned(), guarded: representation.guarded };
         let mut encoder =
-            Encoder::new(representation.media_type, &schema, &style, &facts(&plan)).map_err(Error::Encode)?;
+            Encoder::new(representation.media_type, &schema, &style, &plan.facts()).map_err(Error::Encode)?;
         let mut digest = with_digest.then(|| Context::new(&SHA256));
         let pieces = async_stream::try_stream! {
             let _room = room;

@@ -10,6 +10,7 @@ mod limits;
 mod middleware;
 pub mod problem;
 mod remembered;
+mod shelf;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use limits::{Admission, left};
 pub use middleware::{Guard, guard, no_such_method, no_such_path, panicked};
 pub use problem::{Problem, Worded};
 pub use remembered::{Callers, Questions};
+pub use shelf::Shelf;
 
 use front::Answers;
 
@@ -56,6 +58,8 @@ pub struct Shared {
     pub stopped: watch::Receiver<bool>,
     /// Told of every access.
     pub auditor: Auditor,
+    /// Files of datasets.
+    pub shelf: Shelf,
     /// Whole answers that were given a moment ago.
     answers: Answers,
 }
@@ -68,6 +72,7 @@ impl Context {
         keys: Arc<Keys>,
         limiter: Arc<Limiter>,
         auditor: Auditor,
+        shelf: Shelf,
         config: &config::Config,
         stopped: watch::Receiver<bool>,
     ) -> Self {
@@ -81,6 +86,7 @@ impl Context {
             listeners: Arc::new(Semaphore::new(config.http.listeners_max.min(Semaphore::MAX_PERMITS))),
             stopped,
             auditor,
+            shelf,
             answers: Answers::new(config.cache.answers()),
         }))
     }

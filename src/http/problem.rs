@@ -13,11 +13,16 @@ use crate::engine;
 use crate::limit;
 use crate::plan;
 use crate::publish::PublishError;
+use crate::publish::files::FileError;
+use crate::publish::jobs::JobError;
 use crate::source;
 use crate::telemetry;
 
 /// Seconds after which a client may try again when a source is out or full: connections come back in about that time.
 const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Seconds after which an export that was pending may be none any more.
+const PENDING_SECONDS: u64 = 10;
 
 /// A kind of problem: its `type` is `/problems/{slug}`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,8 +142,14 @@ kinds! {
         "The relation does not keep its contract, does not meet its checks, or holds an older version; or there is no version to go back to. The detail says which. What is current is as it was.";
     CONTROL_UNAVAILABLE = "control-unavailable", SERVICE_UNAVAILABLE, "The control store is out",
         "What is published cannot be changed now, or what is current was not heard of for too long. Try again after Retry-After.";
+    NOT_PARTED = "not-parted", BAD_REQUEST, "Files cannot be parted so",
+        "partition_by puts the rows of one year or month into each file: the dataset's contract must name a time, the rows must hold it, and sort must begin with it.";
+    NOT_SERVED = "not-served", NOT_IMPLEMENTED, "This server does not do that",
+        "What is asked for needs something that this server was set up without. The detail says what; ask whoever runs it.";
+    FILES_UNAVAILABLE = "files-unavailable", SERVICE_UNAVAILABLE, "The store of files is out",
+        "Snapshots and exports cannot be reached now. Try again after Retry-After.";
     QUOTA_EXCEEDED = "quota-exceeded", TOO_MANY_REQUESTS, "A quota is used up",
-        "You have used up what your role may have of violated-policies: requests of a second or a day, rows of a day, or requests at once. Try again after Retry-After, or ask for less. The headers RateLimit-Policy and RateLimit of every answer, and /v1/usage, say what is left.";
+        "You have used up what your role may have of violated-policies: requests of a second or a day, rows of a day, requests at once, bytes of exports of a day, or exports that are pending. Try again after Retry-After, or ask for less. The headers RateLimit-Policy and RateLimit of every answer, and /v1/usage, say what is left.";
     TEMPORARY_REDUCED_CAPACITY = "temporary-reduced-capacity", SERVICE_UNAVAILABLE, "What you may use up is not known now",
         "The store that counts requests for all instances is out, and nothing is given without it. Try again after Retry-After.";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here",
@@ -484,6 +495,36 @@ impl From<PublishError> for Problem {
             | PublishError::Taken { .. }
             | PublishError::NoVersion { .. } => Self::new(NOT_PUBLISHED, error.to_string()),
             PublishError::Drop { .. } => internal().cause(&error),
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        Self::new(FILES_UNAVAILABLE, "the store of files does not answer now")
+            .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+            .cause(&error)
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        let spent = |policy: &'static str, retry_after: u64| {
+            let mut problem = Self::new(QUOTA_EXCEEDED, format!("used up: {policy}"));
+            problem.violated_policies = vec![policy];
+            problem.headers.push((header::RETRY_AFTER, HeaderValue::from(retry_after)));
+            problem
+        };
+        match error {
+            JobError::Store(_) => Self::new(CONTROL_UNAVAILABLE, "the control store does not answer now")
+                .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+                .cause(&error),
+            JobError::Files(error) => error.into(),
+            JobError::Parted(ref source) => Self::new(NOT_PARTED, source.to_string()).parameter("partition_by"),
+            JobError::Nobody => Self::new(EXPORT_NOT_GRANTED, "an export is for whom a token names, and none does"),
+            JobError::Crowded(most) => spent("pending-exports", PENDING_SECONDS)
+                .hint(format!("there may be {most} at once: wait for one, or DELETE it")),
+            JobError::Spent { retry_after } => spent("export-bytes", retry_after),
         }
     }
 }

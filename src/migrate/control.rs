@@ -21,7 +21,7 @@ pub const LEDGER: &str = "martello_revisions";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The files of `migrations/control`, each with a table that it makes.
-const FILES: [(&str, &str, &str); 3] = [
+const FILES: [(&str, &str, &str); 4] = [
     (
         "20261125120000_versions.sql",
         "martello.version",
@@ -33,6 +33,7 @@ const FILES: [(&str, &str, &str); 3] = [
         "martello.api_key",
         include_str!("../../migrations/control/20261126210000_api_keys.sql"),
     ),
+    ("20261127010000_jobs.sql", "martello.job", include_str!("../../migrations/control/20261127010000_jobs.sql")),
 ];
 
 fn folder() -> Folder {

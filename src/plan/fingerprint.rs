@@ -34,7 +34,7 @@ impl std::fmt::Debug for Fingerprint {
 }
 
 /// Canonical bytes under construction: each part has a tag and a length, so that no two sequences of parts agree.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Canonical(Vec<u8>);
 
 impl Canonical {

@@ -86,6 +86,7 @@ pub struct Plan {
     role: Arc<str>,
     media_types: MediaTypes,
     question: Fingerprint,
+    shape: Fingerprint,
     fingerprint: Fingerprint,
 }
 
@@ -263,31 +264,43 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
     }
     let hashes = fields[..shown].iter().any(|field| field.mask == Some(Mask::Hash));
     let masks = hashes.then(|| scope.masks.clone());
+    // The plan's name, and what all plans of this question by this grant share while windows move.
+    let named = |moving: bool| {
+        let mut canonical = canonical.clone();
+        canonical
+            .part("policy", |out| {
+                if moving {
+                    policy.rows.write(out);
+                } else {
+                    policy.lasting.write(out);
+                };
+                out.extend(policy.revision.map(|direction| direction as u8));
+            })
+            .part("masks", |out| out.extend(masks.iter().flat_map(MaskKey::id)))
+            .part("select", |out| fields[..shown].iter().for_each(|field| field.write(out)))
+            .part("limit", |out| out.extend(limit.to_le_bytes()))
+            .part("whole", |out| out.push(u8::from(whole)))
+            .part("single", |out| out.push(u8::from(single)))
+            .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)))
+            .part("backward", |out| out.push(u8::from(backward)))
+            .part("count", |out| out.push(query.count as u8))
+            .part("version_changed", |out| out.push(u8::from(version_changed)))
+            .part("related", |out| {
+                for Related { name, plan, .. } in &related {
+                    out.extend(name.as_str().bytes());
+                    out.push(0);
+                    out.extend(if moving { plan.fingerprint.0 } else { plan.shape.0 });
+                }
+            });
+        if !moving {
+            canonical.part("windows", |out| out.extend(policy.spans.iter().flat_map(|span| span.to_le_bytes())));
+        }
+        canonical.fingerprint()
+    };
+    let (fingerprint, shape) = (named(true), named(false));
     let mut windows = policy.windows;
     windows.extend(related.iter().flat_map(|related| related.plan.windows.iter().cloned()));
     let until = related.iter().filter_map(|related| related.plan.until).chain(policy.until).min();
-    canonical
-        .part("policy", |out| {
-            policy.rows.write(out);
-            out.extend(policy.revision.map(|direction| direction as u8));
-        })
-        .part("masks", |out| out.extend(masks.iter().flat_map(MaskKey::id)))
-        .part("select", |out| fields[..shown].iter().for_each(|field| field.write(out)))
-        .part("limit", |out| out.extend(limit.to_le_bytes()))
-        .part("whole", |out| out.push(u8::from(whole)))
-        .part("single", |out| out.push(u8::from(single)))
-        .part("after", |out| after.iter().flatten().for_each(|value| Value::write(value.as_ref(), out)))
-        .part("backward", |out| out.push(u8::from(backward)))
-        .part("count", |out| out.push(query.count as u8))
-        .part("version_changed", |out| out.push(u8::from(version_changed)))
-        .part("related", |out| {
-            for related in &related {
-                out.extend(related.name.as_str().bytes());
-                out.push(0);
-                out.extend(related.plan.fingerprint.0);
-            }
-        });
-    let fingerprint = canonical.fingerprint();
     let count = query.count;
     // What comes along is granted by its own grant.
     let media_types = related.iter().fold(view.media_types(), |all, related| all.and(related.plan.media_types));
@@ -318,6 +331,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         role: scope.principal.role().name.as_str().into(),
         media_types,
         question,
+        shape,
         fingerprint,
     })
 }

@@ -58,6 +58,10 @@ impl Window {
 pub(super) struct Policy {
     /// What rows must meet to exist.
     pub(super) rows: Predicate,
+    /// Of that, what does not move with time.
+    pub(super) lasting: Predicate,
+    /// How wide the windows are: what stays of them while they move.
+    pub(super) spans: Vec<u64>,
     /// The one revision of each fact that exists.
     pub(super) revision: Option<Direction>,
     pub(super) windows: Vec<Window>,
@@ -89,13 +93,23 @@ impl Policy {
             parts.push(Predicate::Test(known_at, Test::Lte(bound.clone())));
             windows.push((End::Delay, known_at, bound));
         }
+        let history = grant.history.filter(|_| dataset.time.is_some());
+        let delay = grant.delay.filter(|_| known_at.is_some());
+        policy.spans.extend(
+            history.iter().flat_map(|history| {
+                [1, u64::from(history.months.unsigned_abs()), u64::from(history.days.unsigned_abs())]
+            }),
+        );
+        policy.spans.extend(delay.iter().flat_map(|delay| [2, delay.as_secs(), u64::from(delay.subsec_nanos())]));
         policy.until = (!windows.is_empty()).then(|| moment.until());
         policy.windows = windows.into_iter().map(|(end, column, bound)| window(dataset, end, column, bound)).collect();
         // A rule that cannot be bound to this caller's claims hides every row: it must never show one more.
-        parts.extend(grant.rows.as_ref().map(|rule| {
+        let rule = grant.rows.as_ref().map(|rule| {
             let bound = rule.of(principal.claims()).map(|filter| bind::filter(Names::Rule(dataset), &filter));
             bound.and_then(Result::ok).unwrap_or_else(|| Predicate::Any(Vec::new()))
-        }));
+        });
+        policy.lasting = Predicate::All(rule.clone().into_iter().collect()).canonical();
+        parts.extend(rule);
         policy.rows = Predicate::All(parts).canonical();
         policy.revision = match grant.revision {
             Some(Revision::First) => Some(Direction::Ascending),

@@ -8,11 +8,11 @@ use jiff::tz::TimeZone;
 
 use crate::auth::MaskKey;
 use crate::catalog::{Column, ColumnIndex, Dataset, Name, Relation};
-use crate::encode::MediaTypes;
+use crate::encode::{Facts, MediaTypes, Note};
 use crate::query::Count;
 use crate::store::{Version, VersionId, Versions};
 
-use super::{Field, Fingerprint, Latest, Plan, Predicate, Related, Revision, SortKey, Value, Window};
+use super::{Field, Fingerprint, Latest, Output, Plan, Predicate, Related, Revision, SortKey, Value, Window};
 
 impl Plan {
     /// The same question of other versions: what a caller may see does not depend on them. `None` for a page that a cursor
@@ -237,5 +237,31 @@ impl Plan {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// What the plans of one question by one grant share while their windows move; it tells them from all others.
+    #[must_use]
+    pub fn shape(&self) -> Fingerprint {
+        self.shape
+    }
+
+    /// What a document of this plan's rows says of itself.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let notes = self.fields.iter().take(self.shown).filter_map(|field| match field.output {
+            Output::Column(index) => {
+                let column = self.column(index);
+                let note = Note { unit: column.unit.clone(), description: column.description.clone() };
+                Some((field.name.to_string(), note))
+            }
+            _ => None,
+        });
+        Facts {
+            dataset: self.dataset.name.to_string(),
+            version: self.version.as_ref().map(|version| version.number.to_string()),
+            contract: self.dataset.contract.clone(),
+            zone: self.zone.as_ref().and_then(|zone| zone.iana_name()).map(str::to_owned),
+            notes: notes.collect(),
+        }
     }
 }

@@ -1,6 +1,9 @@
-//! Brings data to those who read it: files into relations, all or nothing, and relations into versions.
+//! Brings data to those who read it: files into relations, all or nothing, relations into versions, and versions into
+//! files again.
 
 mod conform;
+pub mod files;
+pub mod jobs;
 mod version;
 
 use std::fs::File;

@@ -293,7 +293,7 @@ fn unknown(name: &str, members: &[&str]) -> Problem {
 const TWICE: &str = "a member is given twice";
 
 /// The members of an object in their order, each with its value as it is written; none twice.
-struct Members<'v>(Vec<(String, &'v RawValue)>);
+pub(super) struct Members<'v>(pub(super) Vec<(String, &'v RawValue)>);
 
 impl<'v> Deserialize<'v> for Members<'v> {
     fn deserialize<D: Deserializer<'v>>(input: D) -> Result<Self, D::Error> {

@@ -6,12 +6,14 @@ mod datasets;
 mod docs;
 mod events;
 mod expand;
+mod exports;
 mod kept;
 mod me;
 pub mod openapi;
 mod params;
 mod representation;
 mod rows;
+mod snapshots;
 mod tree;
 mod versions;
 
@@ -23,6 +25,7 @@ use axum::routing::{get, post};
 use crate::http::Context;
 
 pub use body::question_of_body;
+pub use exports::asked_again;
 pub use params::question;
 
 /// The routes of this door.
@@ -35,6 +38,9 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}/aggregate", get(rows::aggregate))
         .route("/v1/datasets/{dataset}/query", post(rows::query))
         .route("/v1/datasets/{dataset}/versions", get(versions::list))
+        .route("/v1/datasets/{dataset}/snapshots", get(snapshots::list))
+        .route("/v1/exports", get(exports::list).post(exports::create))
+        .route("/v1/exports/{id}", get(exports::describe).delete(exports::cancel))
         .route("/v1/me", get(me::describe))
         .route("/v1/usage", get(me::usage))
         .route("/v1/events", get(events::listen))

@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::asked::{Act, Asked};
 use super::kept::{Keepers, Kept};
-use super::{body, kept, params, private, representation, versions};
+use super::{body, exports, kept, params, private, representation, versions};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::encode::MediaType;
@@ -60,6 +60,8 @@ pub(super) struct Asking {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// The question, where it stands in the body.
+    body: Option<Bytes>,
 }
 
 impl FromRequestParts<Context> for Asking {
@@ -76,7 +78,8 @@ impl FromRequestParts<Context> for Asking {
         let headers = std::mem::take(&mut parts.headers);
         let (context, uri) = (context.clone(), parts.uri.clone());
         let admission = parts.extensions.get::<Admission>().cloned().unwrap_or_default();
-        Ok(Self { context, principal, admission, dataset, method: parts.method.clone(), uri, headers })
+        let method = parts.method.clone();
+        Ok(Self { context, principal, admission, dataset, method, uri, headers, body: None })
     }
 }
 
@@ -109,18 +112,14 @@ pub(super) async fn row(asking: Asking) -> Result<Response, Problem> {
 }
 
 /// `POST /v1/datasets/{dataset}/query`: the question is the body. Nothing is changed by it; a URL would be too short.
-pub(super) async fn query(asking: Asking, bytes: Bytes) -> Result<Response, Problem> {
+pub(super) async fn query(mut asking: Asking, bytes: Bytes) -> Result<Response, Problem> {
     if let Some((name, _)) = parameters(asking.uri.query())?.first() {
         let detail = format!("the question stands in the body, and {} in the URL", shown(name));
         return Err(Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(shown(name)));
     }
-    let mut media_types = asking.headers.get_all(header::CONTENT_TYPE).iter();
-    let json = media_types.next().and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
-    if !json || media_types.next().is_some() {
-        return Err(Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "expected a question as application/json")
-            .parameter("Content-Type"));
-    }
+    expect_json(&asking.headers)?;
     let asked = body::read(&asking.dataset, &bytes)?;
+    asking.body = Some(bytes);
     asking.once(&asked).await
 }
 
@@ -196,7 +195,17 @@ impl Asking {
             self.admission.may_deliver(&self.context).await?;
         }
         let kept = match asked.act {
-            Act::Answer if plan.whole() => return Ok((self.stream(plan, representation).await?, None)),
+            Act::Answer if plan.whole() => {
+                // Who would rather not wait for all rows comes back for files, where there is somebody to make them.
+                let response = match self.context.shelf.exports.as_ref().filter(|_| self.prefers_async()) {
+                    Some(exports) => {
+                        let question = self.question();
+                        exports::begin(exports, &self.principal, plan, representation, &question, None).await?
+                    }
+                    None => self.stream(plan, representation).await?,
+                };
+                return Ok((response, None));
+            }
             Act::Answer => kept::answer(engine, plan, representation, &self.headers, keepers).await?,
             Act::DryRun => told(engine.estimate(plan, representation).await?),
             Act::Explain => told(engine.explain(plan).await?),
@@ -225,6 +234,26 @@ impl Asking {
             extensions.insert(Replay { body, versions, until, parts });
         }
         Ok((response, next))
+    }
+
+    /// Whether the client would rather come back than wait (RFC 7240, 4.1).
+    fn prefers_async(&self) -> bool {
+        let preferences = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let named =
+            |preference: &str| preference.split([';', '=']).next().unwrap_or_default().trim().to_ascii_lowercase();
+        self.method != Method::HEAD
+            && preferences.flat_map(|value| value.split(',')).any(|preference| named(preference) == "respond-async")
+    }
+
+    /// The question as it was asked, to be read again by [`exports::asked_again`].
+    fn question(&self) -> String {
+        match &self.body {
+            Some(body) => String::from_utf8_lossy(body).into_owned(),
+            None => {
+                let what = self.uri.path().split('/').nth(4).unwrap_or_default();
+                format!("{what}?{}", self.uri.query().unwrap_or_default())
+            }
+        }
     }
 
     /// Names the decision by which the caller sees what is answered.
@@ -296,6 +325,17 @@ fn represent(dataset: &Dataset, media_type: MediaType, next: Option<&Cursor>, he
     if let Some(next) = next.filter(|_| media_type != MediaType::Json) {
         insert(NEXT_CURSOR, next.0.clone());
     }
+}
+
+/// Refuses a body that does not say that it is JSON.
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut media_types = headers.get_all(header::CONTENT_TYPE).iter();
+    let json = media_types.next().and_then(|media_type| media_type.to_str().ok()).is_some_and(is_json);
+    if !json || media_types.next().is_some() {
+        return Err(Problem::new(problem::UNSUPPORTED_MEDIA_TYPE, "expected a question as application/json")
+            .parameter("Content-Type"));
+    }
+    Ok(())
 }
 
 /// `application/json`, and nothing else but its one harmless parameter (RFC 8259 has no other encoding than UTF-8).

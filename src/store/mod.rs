@@ -1,4 +1,5 @@
-//! The control store: which relation is which version of a dataset, which of them is current, and who has an API key.
+//! The control store: which relation is which version of a dataset, which of them is current, who has an API key, and which
+//! exports are to be made.
 //!
 //! This room knows no contract, no request and no source. A version names a relation; who reads it is above. A key is a
 //! hash and claims; what they let somebody do is above as well.
@@ -6,6 +7,7 @@
 mod api_key;
 mod audit;
 mod change;
+mod job;
 mod pointer;
 mod postgres;
 mod row;
@@ -24,6 +26,7 @@ use crate::name::Name;
 pub use api_key::{ApiKey, KEYS_MAX};
 pub use audit::{Recorded, Sought};
 pub use change::{Change, Draft};
+pub use job::{Added, Job, JobState, Reach};
 pub use pointer::Pointer;
 pub use version::{Version, VersionId, Versions};
 pub use watch::Watcher;

@@ -38,7 +38,17 @@ CREATE TABLE IF NOT EXISTS martello_audit (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS martello_audit_time ON martello_audit (time, id);
 CREATE INDEX IF NOT EXISTS martello_audit_dataset ON martello_audit (dataset, time, id);
-CREATE INDEX IF NOT EXISTS martello_audit_subject ON martello_audit (subject, time, id);";
+CREATE INDEX IF NOT EXISTS martello_audit_subject ON martello_audit (subject, time, id);
+CREATE TABLE IF NOT EXISTS martello_job (
+  id TEXT PRIMARY KEY, subject TEXT NOT NULL, role TEXT NOT NULL, dataset TEXT NOT NULL, same TEXT NOT NULL,
+  asked TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'expired')),
+  attempt INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, started_at INTEGER, finished_at INTEGER,
+  lease_until INTEGER, kept_until INTEGER, rows INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
+  parts INTEGER NOT NULL DEFAULT 0, outcome TEXT
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS martello_job_same ON martello_job (same) WHERE state IN ('queued', 'running', 'done');
+CREATE INDEX IF NOT EXISTS martello_job_subject ON martello_job (subject, created_at);
+CREATE INDEX IF NOT EXISTS martello_job_state ON martello_job (state, created_at);";
 
 /// The newest versions of every dataset.
 const VERSIONS: &str = "SELECT v.*, v.id = p.version AS current \

@@ -15,6 +15,7 @@ mod demo;
 mod differential;
 mod events;
 mod examples;
+mod exports;
 mod faults;
 mod forged;
 mod formats;

@@ -105,7 +105,7 @@ impl Trial {
         }
     }
 
-    fn sql(&self, statement: &str) {
+    pub fn sql(&self, statement: &str) {
         let command = match self.backend {
             Backend::Postgres => psql(statement),
             Backend::ClickHouse => clickhouse(statement),

@@ -15,6 +15,7 @@ pub(super) fn schemas() -> Vec<Named> {
             ("requests_per_second", quota("Requests in a second")),
             ("requests_per_day", quota("Requests in a day of UTC")),
             ("rows_per_day", quota("Rows in a day of UTC")),
+            ("export_bytes_per_day", quota("Bytes of exports in a day of UTC")),
             ("concurrent_requests", quota("Requests under way at once")),
             ("graphql_cost", quota("Rows that one GraphQL request may cost")),
         ],

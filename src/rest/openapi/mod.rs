@@ -5,6 +5,7 @@
 
 mod caller;
 mod dataset;
+mod files;
 mod groups;
 mod operations;
 mod problems;
@@ -49,6 +50,7 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         .security_scheme("bearer", SecurityScheme::Http(bearer.build()))
         .schemas_from_iter(dataset::schemas(&views))
         .schemas_from_iter(caller::schemas())
+        .schemas_from_iter(files::schemas())
         .schemas_from_iter(rows::shared(media_types))
         .schemas_from_iter(questions::shared(role.tier == Tier::Internal))
         .schemas_from_iter(problems::schemas());
@@ -59,10 +61,16 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         .path("/v1/datasets", PathItem::new(HttpMethod::Get, operations::list_datasets()))
         .path("/v1/datasets/{dataset}", PathItem::new(HttpMethod::Get, operations::get_dataset()))
         .path("/v1/datasets/{dataset}/versions", PathItem::new(HttpMethod::Get, operations::list_versions()))
+        .path("/v1/datasets/{dataset}/snapshots", PathItem::new(HttpMethod::Get, files::list_snapshots()))
+        .path("/v1/exports", PathItem::new(HttpMethod::Get, files::list_exports()))
+        .path("/v1/exports", PathItem::new(HttpMethod::Post, files::create_export()))
+        .path("/v1/exports/{id}", PathItem::new(HttpMethod::Get, files::get_export()))
+        .path("/v1/exports/{id}", PathItem::new(HttpMethod::Delete, files::cancel_export()))
         .path("/v1/me", PathItem::new(HttpMethod::Get, operations::get_me()))
         .path("/v1/usage", PathItem::new(HttpMethod::Get, operations::get_usage()));
     let mut tags = vec![
         TagBuilder::new().name("datasets").description(Some("What there is to ask.")).build(),
+        TagBuilder::new().name("files").description(Some("All rows at once, as files.")).build(),
         TagBuilder::new().name("caller").description(Some("Who you are, and what you have used up.")).build(),
     ];
     for view in &views {

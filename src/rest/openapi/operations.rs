@@ -307,7 +307,7 @@ fn representation(view: &View) -> impl Iterator<Item = ParameterBuilder> {
     [format, numbers].into_iter().chain(view.media_types().has(MediaType::Csv).then(guard))
 }
 
-fn path(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+pub(super) fn path(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
@@ -402,16 +402,16 @@ fn rows_answer(view: &View, description: &str, schema: &str) -> ResponseBuilder 
         .header("Sunset", header("When it goes (RFC 8594), where that is known."))
 }
 
-fn answer(description: &str, schema: &str) -> ResponseBuilder {
+pub(super) fn answer(description: &str, schema: &str) -> ResponseBuilder {
     let content = ContentBuilder::new().schema(Some(named(schema))).build();
     bare_answer(description).content("application/json", content)
 }
 
-fn bare_answer(description: &str) -> ResponseBuilder {
+pub(super) fn bare_answer(description: &str) -> ResponseBuilder {
     let answer = ResponseBuilder::new().description(description).header_ref("X-Request-Id", problems::request_id());
     problems::QUOTAS.iter().fold(answer, |answer, (name, _)| answer.header_ref(*name, problems::header(name)))
 }
 
-fn header(description: &str) -> utoipa::openapi::Header {
+pub(super) fn header(description: &str) -> utoipa::openapi::Header {
     HeaderBuilder::new().description(Some(description)).schema(Some(text())).build()
 }

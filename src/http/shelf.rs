@@ -1,0 +1,109 @@
+//! Files as doors hand them out: whoever asks is looked at again, by the plan that they would get now.
+
+use std::sync::Arc;
+
+use super::problem::{self, Problem};
+use crate::auth::Principal;
+use crate::catalog::Dataset;
+use crate::engine::Engine;
+use crate::plan::Plan;
+use crate::publish::files::{AssetId, Edition, Library, Manifest, Partition, snapshot_question};
+use crate::publish::jobs::Exports;
+use crate::store::{Version, Versions};
+
+/// The files, and those who make more of them.
+#[derive(Clone)]
+pub struct Shelf {
+    /// The files.
+    pub library: Library,
+    /// Exports; none without a control store.
+    pub exports: Option<Arc<Exports>>,
+}
+
+impl Shelf {
+    /// Those who make exports.
+    ///
+    /// # Errors
+    /// When there is no control store to keep them in.
+    pub fn exports(&self) -> Result<&Arc<Exports>, Problem> {
+        self.exports.as_ref().ok_or_else(|| {
+            Problem::new(problem::NOT_SERVED, "exports are kept in a control store, and this server has none")
+        })
+    }
+
+    /// The snapshots of a dataset that the caller may have, the newest version's first and of one version the newest
+    /// first.
+    ///
+    /// # Errors
+    /// When the store of files does not answer.
+    pub async fn snapshots(
+        &self,
+        engine: &Engine,
+        principal: &Principal,
+        dataset: &Dataset,
+    ) -> Result<Vec<Arc<Manifest>>, Problem> {
+        let versions = engine.pointer.load();
+        let plans = Plans::of(engine, &versions, principal, dataset);
+        let mut found = Vec::new();
+        for version in versions.history(dataset.name.as_str()).iter().filter(|version| version.is_kept()) {
+            let Some(plans) = plans.over(version) else { continue };
+            let listed = self.library.list(&dataset.name, &Edition::of(version)).await?;
+            found.extend(listed.into_iter().filter(|manifest| plans.grant(manifest)));
+        }
+        Ok(found)
+    }
+
+    /// The set of files that an id is of, where the caller may have it now; else there is none.
+    ///
+    /// # Errors
+    /// When there is none, or a store does not answer.
+    pub async fn manifest(
+        &self,
+        engine: &Engine,
+        principal: &Principal,
+        id: &AssetId,
+    ) -> Result<Arc<Manifest>, Problem> {
+        let missing = || Problem::new(problem::NOT_FOUND, "there is no such resource");
+        if let Some(export) = id.export() {
+            let exports = self.exports.as_ref().ok_or_else(missing)?;
+            let export = exports.find(principal, export).await?.ok_or_else(missing)?;
+            let manifest = exports.files(&export).await?.filter(|manifest| manifest.id == id.manifest);
+            return manifest.ok_or_else(missing);
+        }
+        let dataset = engine.catalog.get(id.dataset.as_str()).filter(|_| id.is_snapshot()).ok_or_else(missing)?;
+        let versions = engine.pointer.load();
+        let mut kept = versions.history(id.dataset.as_str()).iter().filter(|version| version.is_kept());
+        let version = kept.find(|version| Edition::of(version) == id.edition).ok_or_else(missing)?;
+        let plans = Plans::of(engine, &versions, principal, dataset).over(version).ok_or_else(missing)?;
+        let manifest = self.library.manifest(id).await?;
+        manifest.filter(|manifest| plans.grant(manifest)).ok_or_else(missing)
+    }
+}
+
+/// What the caller gets of all rows of a dataset: as they are kept whole, and as they are parted by time.
+struct Plans {
+    whole: Option<Plan>,
+    parted: Option<Plan>,
+}
+
+impl Plans {
+    /// Who may not have all rows has no plan.
+    fn of(engine: &Engine, versions: &Versions, principal: &Principal, dataset: &Dataset) -> Self {
+        let plan = |partition| engine.plan(&snapshot_question(dataset, partition), versions, principal).ok();
+        // Years and months are in one order.
+        Self { whole: plan(None), parted: plan(Some(Partition::Year)) }
+    }
+
+    /// The same of another version; `None` where there are none.
+    fn over(&self, version: &Version) -> Option<Self> {
+        let versions = Versions::new([version.clone()], &[version.id]);
+        let over = |plan: &Option<Plan>| plan.as_ref().and_then(|plan| plan.over(&versions));
+        let plans = Self { whole: over(&self.whole), parted: over(&self.parted) };
+        (plans.whole.is_some() || plans.parted.is_some()).then_some(plans)
+    }
+
+    fn grant(&self, manifest: &Manifest) -> bool {
+        let plan = if manifest.partition_by.is_some() { &self.parted } else { &self.whole };
+        plan.as_ref().is_some_and(|plan| Library::is_of(manifest, plan))
+    }
+}

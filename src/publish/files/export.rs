@@ -1,0 +1,392 @@
+//! Rows of a plan to files: a batch is read when the one before it has been written, and a file is closed before it grows
+//! too long. What is held is a row group, and a file that has no name yet on this machine's disk: its hash is its name.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Date32Type, TimestampMicrosecondType};
+use arrow_array::{Array as _, RecordBatch};
+use arrow_schema::{ArrowError, SchemaRef};
+use aws_lc_rs::digest::{Context, SHA256};
+use futures_util::TryStreamExt as _;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+
+use super::manifest::{AssetId, Bound, Edition, Manifest, Part, Partition, hex};
+use super::store::{Error as FileError, Files};
+use crate::catalog::{Bucket, Dataset, Direction, Type};
+use crate::encode::{self, Encoder, MediaType, Style};
+use crate::plan::{End, Output, Plan, Value};
+use crate::query::{Limit, OrderKey, Page, Query};
+use crate::source::{self, Source};
+
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Why there are no files.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The source does not answer.
+    #[error("read the rows")]
+    Source(#[source] source::Error),
+    /// The rows cannot be cut to files.
+    #[error("cut the rows to files")]
+    Batch(#[source] ArrowError),
+    /// The rows cannot be encoded.
+    #[error("encode the rows")]
+    Encode(#[source] encode::Error),
+    /// A file cannot be written on this machine.
+    #[error("write a file that is to be kept")]
+    Spool(#[source] std::io::Error),
+    /// The store of files does not take them.
+    #[error("keep the files")]
+    Files(#[source] FileError),
+    /// Files are parted by a time that rows do not come in the order of.
+    #[error("part files by {by}: the rows must hold {column}, and come in its order")]
+    Unparted {
+        /// The interval.
+        by: &'static str,
+        /// The contract's `time`.
+        column: String,
+    },
+    /// The contract names no time.
+    #[error("part files by {by}: the contract names no time")]
+    Timeless {
+        /// The interval.
+        by: &'static str,
+    },
+    /// Whoever watches has no use for the files any more.
+    #[error("go on: {0}")]
+    Stopped(&'static str),
+}
+
+/// How far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Rows that were written.
+    pub rows: u64,
+    /// Bytes of files, the one that is being written included.
+    pub bytes: u64,
+    /// Files that are whole.
+    pub parts: u64,
+}
+
+/// What is to be written.
+pub struct Work<'w> {
+    /// Of which rows.
+    pub plan: &'w Plan,
+    /// As what.
+    pub media_type: MediaType,
+    /// How values are written.
+    pub style: Style,
+    /// What each file holds the rows of.
+    pub partition_by: Option<Partition>,
+    /// The state of the dataset.
+    pub edition: Edition,
+    /// The export that asks for it, and how often it was begun; a snapshot where there is none.
+    pub export: Option<(String, u32)>,
+}
+
+/// The question of a snapshot: every row and every column that a role has, in the order of the primary key, so that equal
+/// rows make equal files; by time first where files are parted by it.
+#[must_use]
+pub fn snapshot_question(dataset: &Dataset, partition_by: Option<Partition>) -> Query {
+    let time = dataset.time.filter(|_| partition_by.is_some()).map(|time| dataset.columns[time].name.to_string());
+    let order = time.map(|field| OrderKey { field, direction: Direction::Ascending, nulls: None });
+    Query {
+        dataset: dataset.name.to_string(),
+        order: Some(order.into_iter().collect()),
+        page: Page { limit: Some(Limit::All), ..Page::default() },
+        ..Query::default()
+    }
+}
+
+/// Whether the rows of a plan can be parted so.
+///
+/// # Errors
+/// When its contract names no time, or the rows do not come in its order.
+pub fn parts(plan: &Plan, partition_by: Option<Partition>) -> Result<(), ExportError> {
+    partition_by.map_or(Ok(()), |by| Time::of(plan, by).map(drop))
+}
+
+/// Writes files.
+pub struct Exporter<'e> {
+    /// Where they are kept.
+    pub files: &'e Files,
+    /// Rows of one at most.
+    pub part_rows: u64,
+    /// Bytes behind which another begins.
+    pub part_bytes: u64,
+}
+
+impl Exporter<'_> {
+    /// Writes the rows of a plan and, behind the last file, the manifest. Until that is there, nothing is.
+    ///
+    /// # Errors
+    /// Whatever goes wrong. `watch` hears how far it is, and may end it.
+    pub async fn export(
+        &self,
+        source: &dyn Source,
+        work: Work<'_>,
+        mut watch: impl FnMut(Progress) -> Result<(), ExportError> + Send,
+    ) -> Result<Manifest, ExportError> {
+        let plan = work.plan;
+        let time = work.partition_by.map(|by| Time::of(plan, by)).transpose()?;
+        let keys = keys(plan);
+        let shown: Vec<usize> = (0..plan.shown()).collect();
+        let schema = source::schema(plan).project(&shown).map(Arc::new).map_err(ExportError::Batch)?;
+        let mut batches = source::execute(source, plan, None).await.map_err(ExportError::Source)?;
+
+        let mut progress = Progress::default();
+        let mut parts: Vec<Part> = Vec::new();
+        let mut open: Option<Open> = None;
+        while let Some(batch) = batches.try_next().await.map_err(ExportError::Source)? {
+            let mut at = 0;
+            while at < batch.num_rows() {
+                let interval = time.map(|time| time.interval(&batch, at));
+                if let Some(full) = open.take_if(|part| part.rows >= self.part_rows || part.interval != interval) {
+                    parts.push(self.close(full, &work).await?);
+                }
+                let mut part = match open.take() {
+                    Some(part) => part,
+                    None => Open::begin(&work, &schema, interval)?,
+                };
+                let room = usize::try_from(self.part_rows - part.rows).unwrap_or(usize::MAX);
+                let end = batch.num_rows().min(at.saturating_add(room));
+                let end = time.map_or(end, |time| time.run(&batch, at, end));
+                let slice = batch.slice(at, end - at);
+                let key = |row| keys.as_deref().and_then(|keys| shown_key(plan, keys, &slice, row));
+                if part.rows == 0 {
+                    part.first_key = key(0);
+                }
+                part.last_key = key(end - at - 1);
+                part.write(&slice.project(&shown).map_err(ExportError::Batch)?).await?;
+                progress.rows += (end - at) as u64;
+                at = end;
+                let closed: u64 = parts.iter().map(|part| part.bytes).sum();
+                progress.bytes = closed + part.bytes;
+                if part.bytes >= self.part_bytes {
+                    parts.push(self.close(part, &work).await?);
+                } else {
+                    open = Some(part);
+                }
+                progress.parts = parts.len() as u64;
+            }
+            watch(progress)?;
+        }
+        // Without a row there is still a file, which says what the columns are.
+        let last = match open {
+            None if parts.is_empty() => Some(Open::begin(&work, &schema, None)?),
+            last => last,
+        };
+        if let Some(last) = last {
+            parts.push(self.close(last, &work).await?);
+        }
+        let bytes = parts.iter().map(|part| part.bytes).sum();
+        watch(Progress { bytes, parts: parts.len() as u64, ..progress })?;
+        let manifest = manifest(&work, parts);
+        self.list(manifest).await
+    }
+
+    /// Keeps a file under its hash.
+    async fn close(&self, open: Open, work: &Work<'_>) -> Result<Part, ExportError> {
+        let (mut file, part) = open.finish(work).await?;
+        self.files.keep(&part.path, &mut file, part.bytes).await.map_err(ExportError::Files)?;
+        Ok(part)
+    }
+
+    /// Writes the manifest; where the very same is there already, it stays.
+    async fn list(&self, manifest: Manifest) -> Result<Manifest, ExportError> {
+        let failed = |source| ExportError::Files(source);
+        let Some(id) = manifest.asset(None) else { return Err(ExportError::Stopped("a name is none of ours")) };
+        let path = id.manifest_path();
+        let text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|source| ExportError::Files(FileError::Foreign { path: path.clone(), source: source.into() }))?;
+        if self.files.put(&path, text.into()).await.map_err(failed)? {
+            return Ok(manifest);
+        }
+        let found = self.files.read(&path).await.map_err(failed)?;
+        Ok(found.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(manifest))
+    }
+}
+
+/// A file that is being written.
+struct Open {
+    file: File,
+    encoder: Encoder,
+    digest: Context,
+    rows: u64,
+    bytes: u64,
+    first_key: Option<Vec<String>>,
+    last_key: Option<Vec<String>>,
+    /// The first day of its rows' interval, where files are parted; of rows without a time, nothing.
+    interval: Option<Option<i32>>,
+}
+
+impl Open {
+    fn begin(work: &Work<'_>, schema: &SchemaRef, interval: Option<Option<i32>>) -> Result<Self, ExportError> {
+        let encoder =
+            Encoder::new(work.media_type, schema, &work.style, &work.plan.facts()).map_err(ExportError::Encode)?;
+        // It has no name in any folder, so that it goes with this process, however that ends.
+        let file = File::from_std(tempfile::tempfile().map_err(ExportError::Spool)?);
+        let digest = Context::new(&SHA256);
+        Ok(Self { file, encoder, digest, rows: 0, bytes: 0, first_key: None, last_key: None, interval })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
+        let mut out = Vec::new();
+        self.encoder.write(batch, &mut out).map_err(ExportError::Encode)?;
+        self.rows += batch.num_rows() as u64;
+        self.append(&out).await
+    }
+
+    async fn append(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        self.digest.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes).await.map_err(ExportError::Spool)
+    }
+
+    async fn finish(mut self, work: &Work<'_>) -> Result<(File, Part), ExportError> {
+        let mut out = Vec::new();
+        self.encoder.finish(&mut out).map_err(ExportError::Encode)?;
+        self.append(&out).await?;
+        self.file.flush().await.map_err(ExportError::Spool)?;
+        let sha256 = hex(self.digest.finish().as_ref());
+        let path = format!("{}/{}.{}", work.folder(), &sha256[..32], ending(work.media_type));
+        let partition = work.partition_by.zip(self.interval).map(|(by, day)| label(by, day));
+        let Self { file, rows, bytes, first_key, last_key, .. } = self;
+        Ok((file, Part { path, rows, bytes, sha256, first_key, last_key, partition }))
+    }
+}
+
+impl Work<'_> {
+    /// Where the files are. An export has a folder of its own, which goes with it.
+    fn folder(&self) -> String {
+        let state = AssetId::folder(&self.plan.dataset().name, &self.edition);
+        match &self.export {
+            Some((id, _)) => export_folder(&state, id),
+            None => format!("{state}/{}/{}", self.media_type.format(), self.plan.shape()),
+        }
+    }
+}
+
+/// The folder of an export's files.
+pub(in crate::publish) fn export_folder(state: &str, id: &str) -> String {
+    format!("{state}/exports/{id}")
+}
+
+/// How the name of a file ends.
+fn ending(media_type: MediaType) -> &'static str {
+    media_type.file_ending().unwrap_or(media_type.format())
+}
+
+/// The contract's time among the fields of a plan whose rows come in its order.
+#[derive(Clone, Copy)]
+struct Time {
+    field: usize,
+    data_type: Type,
+    by: Partition,
+}
+
+impl Time {
+    fn of(plan: &Plan, by: Partition) -> Result<Self, ExportError> {
+        let dataset = plan.dataset();
+        let Some(time) = dataset.time else { return Err(ExportError::Timeless { by: by.as_str() }) };
+        let is_time =
+            |output: Output| matches!(output, Output::Column(column) | Output::Bucket(column, _) if column == time);
+        // One file is open at a time: rows of an interval that is behind would have none.
+        let first = plan.order().first().map(|key| key.field);
+        let field = first.filter(|field| is_time(plan.fields()[*field].output));
+        let field = field
+            .ok_or_else(|| ExportError::Unparted { by: by.as_str(), column: dataset.columns[time].name.to_string() })?;
+        Ok(Self { field, data_type: plan.fields()[field].data_type, by })
+    }
+
+    /// The first day of the interval of a row.
+    fn interval(self, batch: &RecordBatch, row: usize) -> Option<i32> {
+        let column = batch.column(self.field);
+        if column.is_null(row) {
+            return None;
+        }
+        let days = match self.data_type {
+            Type::Date => column.as_primitive::<Date32Type>().value(row),
+            _ => {
+                let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
+                i32::try_from(micros.div_euclid(DAY_MICROS)).unwrap_or(i32::MAX)
+            }
+        };
+        Some(self.bucket().first_day(days))
+    }
+
+    fn bucket(self) -> Bucket {
+        match self.by {
+            Partition::Year => Bucket::Year,
+            Partition::Month => Bucket::Month,
+        }
+    }
+
+    /// Where the rows of one interval end.
+    fn run(self, batch: &RecordBatch, at: usize, end: usize) -> usize {
+        let interval = self.interval(batch, at);
+        (at + 1..end).find(|row| self.interval(batch, *row) != interval).unwrap_or(end)
+    }
+}
+
+/// An interval as its file is called.
+fn label(by: Partition, first_day: Option<i32>) -> String {
+    let Some(days) = first_day else { return "none".to_owned() };
+    let day = Value::Date(days).shown(Type::Date);
+    let parts = if by == Partition::Year { 1 } else { 2 };
+    // A year before 1 has a dash of its own, and no data.
+    day.splitn(3, '-').take(parts).collect::<Vec<_>>().join("-")
+}
+
+/// Where the primary key is among the fields; nowhere in groups, and where not all of it is read.
+fn keys(plan: &Plan) -> Option<Vec<usize>> {
+    let place = |key: &usize| plan.fields().iter().position(|field| field.output == Output::Column(*key));
+    plan.dataset().primary_key.iter().map(place).collect()
+}
+
+fn shown_key(plan: &Plan, keys: &[usize], batch: &RecordBatch, row: usize) -> Option<Vec<String>> {
+    let values = plan.values_at(keys, batch, row)?;
+    let shown = |(value, field): (Value, &usize)| match value {
+        Value::String(text) => text,
+        value => value.shown(plan.fields()[*field].data_type),
+    };
+    Some(values.into_iter().zip(keys).map(shown).collect())
+}
+
+fn manifest(work: &Work<'_>, files: Vec<Part>) -> Manifest {
+    let plan = work.plan;
+    let order = plan.order().iter().map(|key| {
+        let descends = if key.direction == Direction::Descending { "-" } else { "" };
+        format!("{descends}{}", plan.fields()[key.field].name)
+    });
+    let limited_by = plan.windows().iter().map(|window| Bound {
+        window: window.end.as_str().to_owned(),
+        column: window.column.to_string(),
+        bound: window.shown(),
+    });
+    // What only holds rows back for a while may be handed out for ever: by then it shows less than there is.
+    let moves = plan.windows().iter().any(|window| window.end == End::History);
+    let manifest = Manifest {
+        id: work.export.as_ref().map(|(id, attempt)| format!("e-{id}-{attempt}")).unwrap_or_default(),
+        dataset: plan.dataset().name.to_string(),
+        edition: work.edition.as_str().to_owned(),
+        version: plan.version().map(|version| version.number),
+        version_id: plan.version().map(|version| version.id.to_string()),
+        contract: plan.dataset().contract.clone(),
+        format: work.media_type.format().to_owned(),
+        shape: plan.shape().to_string(),
+        created_at: crate::clock::now(),
+        valid_until: plan.until().filter(|_| moves),
+        order: order.collect(),
+        partition_by: work.partition_by,
+        columns: plan.fields().iter().take(plan.shown()).map(|field| field.name.to_string()).collect(),
+        limited_by: limited_by.collect(),
+        rows: files.iter().map(|file| file.rows).sum(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        files,
+    };
+    if work.export.is_some() { manifest } else { manifest.named_by_content() }
+}

@@ -1,0 +1,291 @@
+//! Where files are: a folder, or a store of objects. What is written is never written again: a path holds a hash of its
+//! content, or an id that was drawn for it.
+
+use std::ops::Range;
+use std::path::Path as LocalPath;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart,
+};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use url::Url;
+
+use crate::config;
+
+/// Files that are larger go up in chunks of this; S3 takes 10000 of them.
+const CHUNK_BYTES: usize = 8 << 20;
+/// Chunks under way at once: what an upload holds in memory is this many of them.
+const CHUNKS_MAX: usize = 3;
+
+/// Why a file is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be named.
+    #[error("read assets.store.url {url:?}")]
+    Url {
+        /// What stands there.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store does not do what it is asked.
+    #[error("{doing} {path} in the store of files")]
+    Store {
+        /// What.
+        doing: &'static str,
+        /// With which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// What is to be uploaded cannot be read.
+    #[error("read what is to become {path}")]
+    Spool {
+        /// Of which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not as it was written.
+    #[error("read {path} of the store of files, which Martello has not written so")]
+    Foreign {
+        /// Which one.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Some bytes of a file, as they come.
+pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// A store of files.
+#[derive(Clone)]
+pub struct Files {
+    store: Arc<dyn ObjectStore>,
+    base: Path,
+}
+
+impl Files {
+    /// Opens the store. Nothing is asked of it yet, and a folder comes with its first file.
+    ///
+    /// # Errors
+    /// When its URL or options cannot be read.
+    pub fn open(config: &config::FileStore) -> Result<Self, Error> {
+        let url = config.url.as_deref().unwrap_or("assets");
+        let failed = |source| Error::Url { url: url.to_owned(), source };
+        let folder = match Url::parse(url) {
+            Ok(parsed) if parsed.scheme() == "file" => {
+                Some(parsed.to_file_path().map_err(|()| failed("expected a path of this system".into()))?)
+            }
+            Ok(parsed) => {
+                let options = config.options.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+                let opened = object_store::parse_url_opts(&parsed, options).map_err(|error| failed(error.into()))?;
+                return Ok(Self { store: opened.0.into(), base: opened.1 });
+            }
+            Err(_) => Some(LocalPath::new(url).to_owned()),
+        };
+        let folder = std::path::absolute(folder.unwrap_or_default()).map_err(|error| failed(error.into()))?;
+        let base = Path::from_absolute_path(&folder).map_err(|error| failed(error.into()))?;
+        // A manifest that is there promises files: both must outlive a loss of power.
+        Ok(Self { store: Arc::new(LocalFileSystem::new().with_fsync(true)), base })
+    }
+
+    fn at(&self, path: &str) -> Path {
+        path.split('/').filter(|part| !part.is_empty()).fold(self.base.clone(), Path::join)
+    }
+
+    /// Keeps a file of that many bytes, unless it is there already: its path says what it holds.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the store does not take it.
+    pub async fn keep(&self, path: &str, file: &mut File, bytes: u64) -> Result<(), Error> {
+        let location = self.at(path);
+        match self.store.head(&location).await {
+            Ok(found) if found.size == bytes => return Ok(()),
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(source) => return Err(failed("look for", path)(source)),
+        }
+        let unread = |source| Error::Spool { path: path.to_owned(), source };
+        file.rewind().await.map_err(unread)?;
+        if bytes <= CHUNK_BYTES as u64 {
+            let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+            file.read_to_end(&mut content).await.map_err(unread)?;
+            return self.put(path, content.into()).await.map(drop);
+        }
+        let upload = self.store.put_multipart(&location).await.map_err(failed("begin", path))?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+            let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await;
+            let waited = upload.wait_for_capacity(CHUNKS_MAX).await;
+            match (read, waited) {
+                (Ok(0), Ok(())) => break,
+                (Ok(_), Ok(())) => upload.put(chunk.into()),
+                (Err(source), _) => {
+                    // What goes wrong on the way out adds nothing to why.
+                    let _ = upload.abort().await;
+                    return Err(unread(source));
+                }
+                (_, Err(source)) => {
+                    let _ = upload.abort().await;
+                    return Err(failed("write", path)(source));
+                }
+            }
+        }
+        upload.finish().await.map(drop).map_err(failed("write", path))
+    }
+
+    /// Writes a small file whole, unless there is one; returns whether there was none.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub async fn put(&self, path: &str, content: Bytes) -> Result<bool, Error> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&self.at(path), PutPayload::from(content), options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(source) => Err(failed("write", path)(source)),
+        }
+    }
+
+    /// The whole of a small file; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read(&self, path: &str) -> Result<Option<Bytes>, Error> {
+        match self.store.get_opts(&self.at(path), GetOptions::default()).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed("read", path)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed("read", path)(source)),
+        }
+    }
+
+    /// Bytes of a file; `None` where it is not there. A range must lie within it.
+    ///
+    /// # Errors
+    /// When the store does not answer; what goes wrong later is in the stream.
+    pub async fn open_range(&self, path: &str, range: Option<Range<u64>>) -> Result<Option<ByteStream>, Error> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        match self.store.get_opts(&self.at(path), options).await {
+            Ok(found) => Ok(Some(found.into_stream().map_err(failed("read", path)).boxed())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed("read", path)(source)),
+        }
+    }
+
+    /// The names of the files right in a folder, in no order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let listed = self.store.list_with_delimiter(Some(&self.at(folder))).await.map_err(failed("list", folder))?;
+        Ok(listed.objects.iter().filter_map(|found| found.location.filename().map(str::to_owned)).collect())
+    }
+
+    /// Deletes everything in a folder; returns how many files that were. What is gone already is no fault.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn remove(&self, folder: &str) -> Result<usize, Error> {
+        let found: Vec<Path> = self
+            .store
+            .list(Some(&self.at(folder)))
+            .map_ok(|found| found.location)
+            .try_collect()
+            .await
+            .map_err(failed("list", folder))?;
+        for location in &found {
+            self.discard(location, folder).await?;
+        }
+        Ok(found.len())
+    }
+
+    /// Deletes a file, where it is there.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn remove_file(&self, path: &str) -> Result<(), Error> {
+        self.discard(&self.at(path), path).await
+    }
+
+    async fn discard(&self, location: &Path, path: &str) -> Result<(), Error> {
+        match self.store.delete(location).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(failed("delete", path)(source)),
+        }
+    }
+}
+
+fn failed(doing: &'static str, path: &str) -> impl Fn(object_store::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::Store { doing, path: path.clone(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    /// A file that goes up in chunks, one that goes up whole, and one that is there already.
+    #[tokio::test]
+    async fn what_was_kept_is_read_back_and_is_never_written_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for url in [format!("{}/new", folder.path().display()), "memory:///some/where".to_owned()] {
+            let files =
+                Files::open(&config::FileStore { url: Some(url.clone()), ..Default::default() }).expect("a store");
+            for length in [0, 5, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7] {
+                let content: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+                let mut file = File::from_std(tempfile::tempfile().expect("a file"));
+                file.write_all(&content).await.expect("written");
+                file.flush().await.expect("written");
+                let path = format!("a/b/{length}");
+                for _ in 0..2 {
+                    files.keep(&path, &mut file, length as u64).await.expect("kept");
+                }
+                assert!(
+                    files.read(&path).await.expect("an answer").is_some_and(|bytes| bytes == content),
+                    "{url} {length}"
+                );
+                if length > 5 {
+                    let some =
+                        files.open_range(&path, Some(3..length as u64)).await.expect("an answer").expect("a file");
+                    let some: Vec<Bytes> = some.try_collect().await.expect("bytes");
+                    assert!(some.concat() == content[3..], "{url} {length}");
+                }
+            }
+            assert!(files.put("a/c", Bytes::from_static(b"one")).await.expect("an answer"));
+            assert!(!files.put("a/c", Bytes::from_static(b"two")).await.expect("an answer"));
+            assert_eq!(files.read("a/c").await.expect("an answer").as_deref(), Some(&b"one"[..]));
+            let mut names = files.names("a/b").await.expect("names");
+            names.sort();
+            assert_eq!(names.len(), 5);
+            assert_eq!(files.names("none").await.expect("no names"), Vec::<String>::new());
+            assert_eq!(files.remove("a").await.expect("removed"), 6);
+            assert_eq!(files.read("a/c").await.expect("an answer"), None);
+            assert!(files.open_range("a/c", None).await.expect("an answer").is_none());
+            files.remove_file("a/c").await.expect("it is gone");
+        }
+    }
+
+    #[test]
+    fn a_store_that_nobody_knows_is_refused() {
+        for url in ["ftp://host/path", "s3://"] {
+            assert!(
+                Files::open(&config::FileStore { url: Some(url.to_owned()), ..Default::default() }).is_err(),
+                "{url}"
+            );
+        }
+    }
+}
