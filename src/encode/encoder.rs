@@ -271,7 +271,7 @@ mod tests {
                 (reader.schema(), reader.map(|batch| batch.expect("a batch")).collect())
             }
             _ => {
-                let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).expect("a file");
+                let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a file");
                 (
                     Arc::clone(builder.schema()),
                     builder.build().expect("rows").map(|batch| batch.expect("a batch")).collect(),
@@ -375,7 +375,7 @@ mod tests {
             document.append(&mut out);
         }
         encoder.finish(&mut document).expect("finished");
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(document)).expect("a file");
+        let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(document)).expect("a file");
         let groups = builder.metadata().row_groups();
         assert_eq!(groups.iter().map(parquet::file::metadata::RowGroupMetaData::num_rows).sum::<i64>(), 100 * rows);
         for group in groups {
