@@ -77,10 +77,7 @@ pub(super) async fn run(command: &Command, config: &Config) -> anyhow::Result<Ex
 async fn check_against(house: &House, config: &Config, name: &str) -> anyhow::Result<ExitCode> {
     let Some(source) = config.sources.get(name) else {
         let names: Vec<&str> = config.sources.keys().map(String::as_str).collect();
-        bail!(
-            "find source {name:?} in the configuration, or a folder of that name: expected one of {}",
-            names.join(", ")
-        );
+        bail!("find source {name:?} in the configuration: expected one of {}", names.join(", "));
     };
     compare(house, &[(name.to_owned(), source.clone())].into(), name).await
 }

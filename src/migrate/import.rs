@@ -44,7 +44,12 @@ pub(super) fn later(newest: &str, name: Option<&str>) -> Result<String, Error> {
         Some(at.strftime("%Y%m%d%H%M%S").to_string())
     });
     let version = version.take(86_400).find(|version| version.as_str() > newest);
-    let version = version.ok_or_else(|| Error::Name { found: format!("later than {newest}") })?;
+    // A folder that counts goes on counting.
+    let counted = || {
+        let next = newest.parse::<u64>().ok()?.checked_add(1)?;
+        Some(format!("{next:0width$}", width = newest.len())).filter(|version| version.as_str() > newest)
+    };
+    let version = version.or_else(counted).ok_or_else(|| Error::Late { newest: newest.to_owned() })?;
     Ok(match name {
         Some(name) => format!("{version}_{name}.sql"),
         None => format!("{version}.sql"),

@@ -127,7 +127,7 @@ impl<'s> Seeing<'s> {
         self.before().objects.iter().filter(move |(key, _)| key.kind == kind && after.get(key).is_none())
     }
 
-    fn new(&self, kind: Kind) -> impl Iterator<Item = (&'s Key, &'s Object)> {
+    fn came(&self, kind: Kind) -> impl Iterator<Item = (&'s Key, &'s Object)> {
         let before = self.before();
         self.after().objects.iter().filter(move |(key, _)| key.kind == kind && before.get(key).is_none())
     }
@@ -158,7 +158,7 @@ impl<'s> Seeing<'s> {
             (Kind::Constraint, "NM105"),
         ];
         for (kind, code) in codes {
-            let quoted = self.new(kind).filter(|(_, object)| object.local.starts_with('"'));
+            let quoted = self.came(kind).filter(|(_, object)| object.local.starts_with('"'));
             for (key, object) in quoted.filter(|(_, object)| kind == Kind::Table || !self.moved(object)) {
                 self.find(
                     found,
@@ -177,7 +177,7 @@ impl<'s> Seeing<'s> {
     fn renamed(&self, found: &mut Vec<Found>) {
         let last = &self.replayed.last.model;
         let mut tables = self.gone(Kind::Table).filter(|(key, _)| self.is_old(key));
-        if let (Some((key, _)), Some((to, _))) = (tables.next(), self.new(Kind::Table).next()) {
+        if let (Some((key, _)), Some((to, _))) = (tables.next(), self.came(Kind::Table).next()) {
             // Readers of the old name go on by a view of it.
             if last.get(&Key::new(Kind::View, key.name.clone())).is_none() {
                 self.find(
@@ -190,7 +190,7 @@ impl<'s> Seeing<'s> {
         }
         let mut columns =
             self.gone(Kind::Column).filter(|(key, object)| self.is_old(key) && self.table(object).is_some());
-        if let (Some((key, _)), Some((_, to))) = (columns.next(), self.new(Kind::Column).next())
+        if let (Some((key, _)), Some((_, to))) = (columns.next(), self.came(Kind::Column).next())
             && last.get(key).is_none()
         {
             self.find(
@@ -242,7 +242,7 @@ impl<'s> Seeing<'s> {
 
     fn columns(&self, found: &mut Vec<Found>) {
         let keyed: Vec<&Key> = self
-            .new(Kind::Constraint)
+            .came(Kind::Constraint)
             .filter(|(_, object)| object.field("_type") == Some("p"))
             .filter_map(|(_, object)| object.parent.as_ref())
             .collect();
@@ -331,7 +331,7 @@ impl<'s> Seeing<'s> {
     }
 
     fn indexes(&self, found: &mut Vec<Found>) {
-        for (key, object) in self.new(Kind::Index) {
+        for (key, object) in self.came(Kind::Index) {
             let Some(table) = self.table(object) else { continue };
             let unique = object.field("definition").is_some_and(|definition| definition.starts_with("CREATE UNIQUE"));
             if unique {
@@ -360,7 +360,7 @@ impl<'s> Seeing<'s> {
     }
 
     fn constraints(&self, found: &mut Vec<Found>) {
-        for (key, object) in self.new(Kind::Constraint) {
+        for (key, object) in self.came(Kind::Constraint) {
             let Some(table) = self.table(object) else { continue };
             let valid = object.field("definition").is_some_and(|definition| !definition.ends_with("NOT VALID"));
             let built = !self.says(&["USING", "INDEX"]);
@@ -401,7 +401,7 @@ impl<'s> Seeing<'s> {
     }
 
     fn alignment(&self, found: &mut Vec<Found>) {
-        for (key, _) in self.new(Kind::Table) {
+        for (key, _) in self.came(Kind::Table) {
             let mut columns: Vec<&Object> = self
                 .after()
                 .objects
