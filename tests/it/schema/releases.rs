@@ -43,22 +43,33 @@ fn together(pairs: &[&Pair], side: impl Fn(&Pair) -> &'static str) -> String {
     pairs.iter().enumerate().map(of).collect()
 }
 
+/// What only some releases know, and since which.
+const SINCE: [(&str, u32); 6] = [
+    ("COMPRESSION", 14),
+    ("BEGIN ATOMIC", 14),
+    ("multirange", 14),
+    ("NULLS NOT DISTINCT", 15),
+    ("UNLOGGED SEQUENCE", 15),
+    ("security_invoker", 15),
+];
+
+fn is_known(pair: &Pair, release: u32) -> bool {
+    let (_, both, one, other) = pair;
+    let newer = SINCE.iter().filter(|(_, since)| release < *since);
+    newer.into_iter().all(|(word, _)| [both, one, other].iter().all(|sql| !sql.contains(word)))
+}
+
 #[test]
 fn the_oldest_and_the_newest_are_led_to_what_is_wished() {
-    let all = ALL.concat();
-    let (alone, shared): (Vec<&Pair>, Vec<&Pair>) = all.iter().partition(|pair| stands_alone(pair));
-    let alone: Vec<Pair> = alone.into_iter().copied().collect();
-    let everything = (
-        "everything",
-        "",
-        together(&shared, |pair| pair.2).leak() as &str,
-        together(&shared, |pair| pair.3).leak() as &str,
-    );
     for (release, url) in releases() {
         let found = Database::on(&url).run("SHOW server_version_num");
         assert!(found.starts_with(&release.to_string()), "{release} {found}");
-        walk_on(&url, &[everything]);
-        walk_on(&url, &alone);
+        let known: Vec<Pair> = ALL.concat().into_iter().filter(|pair| is_known(pair, release)).collect();
+        let (alone, shared): (Vec<&Pair>, Vec<&Pair>) = known.iter().partition(|pair| stands_alone(pair));
+        let one = together(&shared, |pair| pair.2).leak();
+        let other = together(&shared, |pair| pair.3).leak();
+        walk_on(&url, &[("everything", "", one, other)]);
+        walk_on(&url, &alone.into_iter().copied().collect::<Vec<_>>());
     }
 }
 
@@ -77,8 +88,6 @@ fn the_schema_of_the_repository_is_the_same_on_every_release() {
         let diff =
             ["migrate", "diff", "--dir", "file://migrations/postgres", "--to", "schema/postgres", "--dev-url", &url];
         assert_eq!(run(martello(&diff)).well(), "synced: the folder makes what is wished\n", "{release}");
-        let check = ["catalog", "check", "--against", "schema/postgres", "--dev-url", &url];
-        assert!(run(martello(&check)).well().ends_with(" 0 mismatches\n"), "{release}");
         let database = Database::on(&url);
         let apply = ["schema", "apply", "--from", &database.url(), "--to", "schema/postgres"];
         run(martello(&apply)).well();
@@ -86,5 +95,11 @@ fn the_schema_of_the_repository_is_the_same_on_every_release() {
         let ours = Database::new();
         run(martello(&["schema", "apply", "--from", &ours.url(), "--to", "schema/postgres"])).well();
         assert_eq!(objects(schema_of(&database)), objects(schema_of(&ours)), "{release}");
+        // Older ones are led, but not served: they do not look whether a client is still there.
+        if release < 14 {
+            continue;
+        }
+        let check = ["catalog", "check", "--against", "schema/postgres", "--dev-url", &url];
+        assert!(run(martello(&check)).well().ends_with(" 0 mismatches\n"), "{release}");
     }
 }
