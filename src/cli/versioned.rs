@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -117,7 +118,10 @@ pub(super) async fn diff(command: Diff, config: impl Fn() -> anyhow::Result<Conf
     let folder = command.dir.begun()?;
     let wished = match command.to.strip_prefix("file://") {
         Some(_) => crate::migrate::schema::Origin::Folder(place(&command.to)?.0),
-        None => origin(&command.to, &config().unwrap_or_default()),
+        None if Path::new(&command.to).is_dir() || command.to.contains("://") => {
+            origin(&command.to, &Config::default())
+        }
+        None => origin(&command.to, &config()?),
     };
     let (server, scope) = (command.on.server(&config)?, command.looking.scope());
     let change = versioned::diff(&folder, &wished, &command.rename, &server, &scope, command.name.as_deref()).await?;

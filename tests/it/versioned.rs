@@ -4,7 +4,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use martello::migrate::folder::{File, Folder};
+use martello::migrate::session::LOCK;
 use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::programs::{Ran, martello, run};
 use crate::schema::{Database, server};
@@ -233,10 +236,40 @@ fn a_checkpoint_is_the_sum_of_all_before_it_and_new_databases_begin_there() {
         assert!(ours.clone().any(|other| other == line), "{line}");
     }
     // Rows are not in it: that is said, and accepted by name.
-    trial.write("99999999999999_rows.sql", "INSERT INTO t DEFAULT VALUES;");
+    trial.write("29990101000000_rows.sql", "INSERT INTO t DEFAULT VALUES;");
     trial.hash();
     let ran = trial.over(&["checkpoint"]);
     assert!(ran.complaint().contains("put some into public.t"), "{}", ran.err);
+    let ran = trial.over(&["checkpoint", "--leave-rows"]);
+    // Later than the clock, the folder goes on counting.
+    assert!(ran.well().ends_with("/29990101000001_checkpoint.sql\n"), "{}", ran.out);
+}
+
+#[test]
+fn what_a_checkpoint_would_lose_is_refused() {
+    for (sql, what) in [
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; REVOKE EXECUTE ON FUNCTION f() FROM PUBLIC;",
+            "that f() is not for everybody",
+        ),
+        ("CREATE TYPE e AS ENUM ('x'); REVOKE USAGE ON TYPE e FROM PUBLIC;", "that type e is not for everybody"),
+        ("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO martello;", "default privileges"),
+        ("CREATE TABLE t (a int); ALTER TABLE t OWNER TO martello;", "the owner of t"),
+        ("CREATE TYPE e AS ENUM ('x'); CREATE CAST (e AS bigint) WITH INOUT;", "1 casts"),
+    ] {
+        let trial = Trial::new(&[("1_a.sql", sql)]);
+        let ran = trial.over(&["checkpoint"]);
+        assert!(ran.complaint().contains(&format!("it cannot hold {what}")), "{}", ran.err);
+        assert_eq!(trial.files().len(), 1);
+    }
+    // What everybody may do is held, and what they may do no more in the schema that they had.
+    let trial = Trial::new(&[(
+        "1_a.sql",
+        "CREATE TABLE t (a int); GRANT SELECT ON t TO PUBLIC; REVOKE USAGE ON SCHEMA public FROM PUBLIC;",
+    )]);
+    let path = trial.over(&["checkpoint"]).well().trim_end().to_owned();
+    let text = std::fs::read_to_string(path).expect("a text");
+    assert!(text.contains("GRANT SELECT ON") && text.contains("REVOKE"), "{text}");
 }
 
 #[test]
@@ -342,6 +375,19 @@ fn a_way_down_that_fails_in_its_transaction_has_done_nothing_and_an_apply_exclud
     assert!(ran.complaint().contains("DROP COLUMN b"), "{}", ran.err);
     assert_eq!(trial.ledger(), "1 2");
     assert_eq!(trial.database().run("SELECT count(*) FROM u"), "0\n");
+    trial.database().run("DROP SCHEMA other CASCADE");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let held = runtime.block_on(async {
+        let mut connection = PgConnection::connect(&trial.database().url()).await.expect("a connection");
+        connection.execute(AssertSqlSafe(format!("SELECT pg_advisory_lock({LOCK})"))).await.expect("a lock");
+        connection
+    });
+    let ran = trial.at(&["down", "--lock-timeout", "100ms"]);
+    assert!(ran.complaint().contains("take the lock of migrations"), "{}", ran.err);
+    assert_eq!(trial.ledger(), "1 2");
+    runtime.block_on(held.close()).expect("closed");
+    trial.at(&["down"]).well();
+    assert_eq!(trial.ledger(), "1");
 }
 
 #[test]

@@ -18,6 +18,25 @@ const GRANTEES: &str = "SELECT DISTINCT coalesce(r.rolname, 'public')::text FROM
    LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
  WHERE x.grantee <> o.owner AND r.rolname IS NOT NULL AND r.rolname !~ '^pg_'";
 
+/// What a schema as it is written says nothing of, so that a file of it would lose it: rights that everybody has unless
+/// they are taken away, those of what will be made, and owners.
+const UNHELD: &str = "WITH own AS (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname !~ '^pg_'
+     AND n.nspname <> 'information_schema')
+   SELECT 'that ' || p.oid::regprocedure || ' is not for everybody' FROM pg_catalog.pg_proc p JOIN own ON own.oid = p.pronamespace
+   WHERE p.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(p.proacl) x WHERE x.grantee = 0)
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+ UNION ALL SELECT 'that type ' || t.oid::regtype || ' is not for everybody' FROM pg_catalog.pg_type t
+   JOIN own ON own.oid = t.typnamespace
+   WHERE t.typacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(t.typacl) x WHERE x.grantee = 0)
+ UNION ALL SELECT 'default privileges' WHERE EXISTS (SELECT FROM pg_catalog.pg_default_acl)
+ UNION ALL SELECT 'the owner of ' || c.oid::regclass FROM pg_catalog.pg_class c JOIN own ON own.oid = c.relnamespace
+   WHERE c.relowner <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+     AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+ UNION ALL SELECT 'the owner of ' || p.oid::regprocedure FROM pg_catalog.pg_proc p JOIN own ON own.oid = p.pronamespace
+   WHERE p.proowner <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+ ORDER BY 1";
+
 /// The file that holds what the folder makes, with a tag or none.
 ///
 /// # Errors
@@ -32,6 +51,7 @@ pub async fn checkpoint(
     folder.check()?;
     folder.distinct()?;
     let mut scope = scope.clone();
+    scope.grantees.push("public".to_owned());
     let (empty, whole) = Scratch::within(server, async |connection| {
         let before = scoped(connection, &scope).await?;
         replay(connection, &folder.replayed()).await?;
@@ -44,8 +64,14 @@ pub async fn checkpoint(
         scope.grantees.sort();
         scope.grantees.dedup();
         let whole = scoped(connection, &scope).await?;
-        if !whole.unseen.is_empty() {
-            return Err(Error::Unheld { what: whole.unseen });
+        let unheld: Vec<String> = sqlx::query_scalar(UNHELD)
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(failed("look what a checkpoint cannot hold"))?;
+        let what: Vec<String> = whole.unseen.iter().cloned().chain(unheld).collect();
+        if !what.is_empty() {
+            return Err(Error::Unheld { what });
         }
         let tables = filled(connection, &whole).await?;
         if !tables.is_empty() && !leave_rows {

@@ -1,4 +1,4 @@
-//! Pairs of kinds that few schemas have: each is walked both ways, as those of `pairs.rs` are.
+//! Pairs of kinds that few schemas have: `releases.rs` walks them both ways, all at once.
 
 use super::pairs::Pair;
 

@@ -235,11 +235,6 @@ fn functions_and_triggers_become_what_is_wished() {
 }
 
 #[test]
-fn what_few_schemas_have_becomes_what_is_wished() {
-    walk(kinds::KINDS);
-}
-
-#[test]
 fn policies_and_grants_become_what_is_wished() {
     walk(pairs::ACCESS);
 }
