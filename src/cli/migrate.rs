@@ -110,7 +110,7 @@ pub(super) struct At {
     source: Option<String>,
     /// The control store of the configuration.
     #[arg(long)]
-    control: bool,
+    pub(super) control: bool,
     /// The schema of the ledger [default: that of ?search_path=, or atlas_schema_revisions].
     #[arg(long, value_name = "SCHEMA")]
     revisions_schema: Option<String>,

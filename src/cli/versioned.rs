@@ -249,7 +249,7 @@ pub(super) struct Down {
 }
 
 pub(super) async fn down(command: Down, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<()> {
-    let folder = command.dir.checked(false)?;
+    let folder = command.dir.checked(command.at.control)?;
     let target = command.at.target(config)?;
     let options = Options {
         revisions_schema: command.at.schema(),

@@ -235,6 +235,9 @@ fn a_contract_that_would_break_is_named_with_its_dataset_and_column() {
             .collect::<Vec<_>>()
     };
     assert_eq!(codes(&trial, "martello"), ["MT103"]);
+    let made = signal[..signal.find("CREATE TABLE signal").expect("a table")].lines().count() + 1;
+    let lines: Vec<(u64, String)> = told(&trial, &["--grantee", "martello"]);
+    assert!(lines.contains(&(u64::try_from(made).expect("a line"), "MT103".to_owned())), "{made} {lines:?}");
     trial.write("2_new.sql", &format!("{signal}\nGRANT SELECT ON signal TO martello;"));
     trial.hash();
     assert!(codes(&trial, "martello").is_empty());

@@ -119,7 +119,7 @@ fn named(key: &Key, name: &str) -> bool {
     key.name.replace('"', "") == name
 }
 
-/// The statement that took a relation or a column away, or changed it; else the last that names the relation.
+/// The statement that took a relation or a column away, or changed it, or made it; else the last that names the relation.
 fn blame(relation: &str, column: &str, count: usize, words: &[Vec<String>], replayed: &Replayed) -> Option<usize> {
     let part = format!("{relation}.{column}");
     let is_about = |key: &Key| match key.kind {
@@ -133,9 +133,13 @@ fn blame(relation: &str, column: &str, count: usize, words: &[Vec<String>], repl
             step.after.model.get(key).is_none_or(|now| key.kind != Kind::Table && !was.is_made_like(now))
         })
     });
+    let made = replayed.steps.iter().find(|step| {
+        let before = &step.before.model;
+        step.after.model.objects.keys().any(|key| is_about(key) && before.get(key).is_none())
+    });
     let local = relation.rsplit('.').next().unwrap_or_default().to_uppercase();
     let says = |at: &usize| words.get(*at).is_some_and(|words| words.contains(&local));
-    changed.map(|step| step.statement).or_else(|| (0..count).rev().find(says))
+    changed.or(made).map(|step| step.statement).or_else(|| (0..count).rev().find(says))
 }
 
 /// The indexes of a relation, by the first column of each; nothing where that is an expression.
