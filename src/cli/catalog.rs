@@ -1,5 +1,7 @@
 //! `martello catalog`
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,17 +11,25 @@ use clap::Subcommand;
 use super::say;
 use crate::app::House;
 use crate::catalog::{Dataset, Direction};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::graphql::Door;
+use crate::migrate::schema::{Scratch, fill};
 use crate::source::Sources;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Checks contracts, access matrix and documents; with --against also the live relations of a source.
+    /// Checks contracts, access matrix and documents; with --against also the relations of a source, as they live or as a
+    /// folder of SQL would make them.
+    #[command(after_help = "Examples:\n  \
+        martello catalog check --against marts\n  \
+        martello catalog check --against schema/postgres --dev-url postgres://localhost/postgres")]
     Check {
-        /// A source of the configuration.
-        #[arg(long, value_name = "SOURCE")]
+        /// A source of the configuration; or a folder of SQL or of migrations for Postgres, such as schema/postgres.
+        #[arg(long, value_name = "SOURCE|FOLDER")]
         against: Option<String>,
+        /// The server on which the folder is applied to a scratch database [default: that of the datasets' source].
+        #[arg(long, value_name = "URL", requires = "against")]
+        dev_url: Option<String>,
     },
     /// Shows every dataset, or one with its columns.
     Show {
@@ -34,11 +44,17 @@ pub(super) async fn run(command: &Command, config: &Config) -> anyhow::Result<Ex
         Door::open(&config.catalog, &house.catalog, &house.matrix, &config.graphql).await?;
     }
     match command {
-        Command::Check { against: None } => {
+        Command::Check { against: None, .. } => {
             let (datasets, roles) = (house.catalog.iter().count(), house.matrix.roles().count());
             say(&format!("{datasets} datasets and {roles} roles are in order\n"))?;
         }
-        Command::Check { against: Some(name) } => return check_against(&house, config, name).await,
+        Command::Check { against: Some(name), dev_url } => {
+            let folder = Path::new(name.strip_prefix("file://").unwrap_or(name));
+            return match !config.sources.contains_key(name) && folder.is_dir() {
+                true => check_folder(&house, config, folder, dev_url.as_deref()).await,
+                false => check_against(&house, config, name).await,
+            };
+        }
         Command::Show { name: None } => {
             let line = |dataset: &Arc<Dataset>| {
                 let family = format!("{:?}", dataset.family).to_lowercase();
@@ -63,10 +79,50 @@ async fn check_against(house: &House, config: &Config, name: &str) -> anyhow::Re
         let names: Vec<&str> = config.sources.keys().map(String::as_str).collect();
         bail!("find source {name:?} in the configuration: expected one of {}", names.join(", "));
     };
-    let sources = Sources::open(&[(name.to_owned(), source.clone())].into()).context("open the source")?;
+    compare(house, &[(name.to_owned(), source.clone())].into(), name).await
+}
+
+/// Contracts are compared with what a folder makes of an empty database, by the very check of a live one.
+async fn check_folder(
+    house: &House,
+    config: &Config,
+    folder: &Path,
+    dev_url: Option<&str>,
+) -> anyhow::Result<ExitCode> {
+    // A folder for Postgres says nothing of what others have.
+    let is_meant = |source: &config::Source| source.url.expose().starts_with("postgres");
+    let meant: BTreeMap<String, config::Source> = config
+        .sources
+        .iter()
+        .filter(|(_, source)| is_meant(source))
+        .map(|(name, it)| (name.clone(), it.clone()))
+        .collect();
+    let server = dev_url.or_else(|| meant.values().next().map(|source| source.url.expose())).map(str::to_owned);
+    let Some(server) = server else {
+        bail!("find a server to apply {} on: name one with --dev-url", folder.display());
+    };
+    Scratch::at(&server, async |scratch| -> anyhow::Result<ExitCode> {
+        let mut connection = scratch.open().await?;
+        fill(&mut connection, folder).await?;
+        let over = |source: config::Source| config::Source { url: scratch.url().into(), ..source };
+        let mut sources: BTreeMap<String, config::Source> =
+            meant.iter().map(|(name, source)| (name.clone(), over(source.clone()))).collect();
+        if config.sources.is_empty() {
+            // Without a configuration, every dataset is one of the folder's.
+            let names = house.catalog.iter().map(|dataset| dataset.source.to_string());
+            sources.extend(names.map(|name| (name, config::Source::of(scratch.url().into()))));
+        }
+        compare(house, &sources, &folder.display().to_string()).await
+    })
+    .await
+    .with_context(|| format!("check contracts against {}", folder.display()))
+}
+
+async fn compare(house: &House, configs: &BTreeMap<String, config::Source>, name: &str) -> anyhow::Result<ExitCode> {
+    let sources = Sources::open(configs).context("open the source")?;
     let mut compared = 0;
     let mut mismatches = Vec::new();
-    for dataset in house.catalog.iter().filter(|dataset| dataset.source.as_str() == name) {
+    for dataset in house.catalog.iter().filter(|dataset| configs.contains_key(dataset.source.as_str())) {
         compared += 1;
         let source = sources.get(&dataset.source).context("open the source")?;
         let found = source.mismatches(dataset).await;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::publish::control_url;
 use super::say;
 use super::serve::until_told;
+use super::versioned;
 use crate::config::Config;
 use crate::config::duration::parse_duration;
 use crate::migrate::apply::{self, Event, Options};
@@ -35,8 +36,20 @@ const PENDING: u8 = 2;
 pub(super) enum Command {
     /// Writes the hashes of a folder (atlas.sum), once its files are as they were reviewed.
     Hash(Dir),
-    /// Checks a folder: its hashes, its versions, its directives, and whether each file can be cut into statements.
-    Validate(Dir),
+    /// Checks a folder: its hashes, its versions, its directives, and whether each file can be cut into statements; with
+    /// --dev-url also whether each of them runs, and whether checkpoints are what they stand for.
+    Validate(Validate),
+    /// Writes the next files of a folder: what is missing between it and the schema that is wished.
+    #[command(after_help = versioned::DIFF_EXAMPLES)]
+    Diff(versioned::Diff),
+    /// Looks at what new files would do to those who use the database.
+    #[command(after_help = versioned::LINT_EXAMPLES)]
+    Lint(versioned::Lint),
+    /// Leads a database back to an older version.
+    #[command(after_help = versioned::DOWN_EXAMPLES)]
+    Down(versioned::Down),
+    /// Adds a file that is the sum of all before it: new databases begin there.
+    Checkpoint(versioned::Checkpoint),
     /// Adds an empty migration to a folder.
     New(New),
     /// Shows how far a database is. Nothing is written.
@@ -56,14 +69,29 @@ pub(super) struct Dir {
     dir: Option<String>,
 }
 
+#[derive(clap::Args)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    dir: Dir,
+    /// A server: all files are replayed on a scratch database there.
+    #[arg(long, value_name = "URL")]
+    dev_url: Option<String>,
+}
+
 impl Dir {
-    fn read(&self, control: bool) -> anyhow::Result<Folder> {
+    pub(super) fn read(&self, control: bool) -> anyhow::Result<Folder> {
         let default = if control { CONTROL_DIR } else { DIR };
         Ok(target::folder(self.dir.as_deref().unwrap_or(default))?)
     }
 
+    /// As it is, or one without files where there is none yet.
+    pub(super) fn begun(&self) -> anyhow::Result<Folder> {
+        let path = target::place(self.dir.as_deref().unwrap_or(DIR))?.0;
+        if path.exists() { self.read(false) } else { Ok(Folder::of(&path, Vec::new())) }
+    }
+
     /// As it was hashed, and fit to be applied.
-    fn checked(&self, control: bool) -> anyhow::Result<Folder> {
+    pub(super) fn checked(&self, control: bool) -> anyhow::Result<Folder> {
         let folder = self.read(control)?;
         folder.check()?;
         folder.distinct()?;
@@ -73,7 +101,7 @@ impl Dir {
 
 /// Which database.
 #[derive(clap::Args)]
-struct At {
+pub(super) struct At {
     /// The database, as postgres://user:password@host/database; ?search_path= names the one schema that is worked in.
     #[arg(long, short, value_name = "URL", conflicts_with_all = ["source", "control"])]
     url: Option<String>,
@@ -82,14 +110,14 @@ struct At {
     source: Option<String>,
     /// The control store of the configuration.
     #[arg(long)]
-    control: bool,
+    pub(super) control: bool,
     /// The schema of the ledger [default: that of ?search_path=, or atlas_schema_revisions].
     #[arg(long, value_name = "SCHEMA")]
     revisions_schema: Option<String>,
 }
 
 impl At {
-    fn target(&self, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<Target> {
+    pub(super) fn target(&self, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<Target> {
         if let Some(url) = &self.url {
             return Ok(Target::read(url)?);
         }
@@ -109,7 +137,7 @@ impl At {
         Ok(Target::read(source.url.expose())?)
     }
 
-    fn schema(&self) -> Option<String> {
+    pub(super) fn schema(&self) -> Option<String> {
         self.revisions_schema.clone().or_else(|| self.control.then(|| control::LEDGER.to_owned()))
     }
 }
@@ -221,14 +249,21 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
             folder.write_sum()?;
             say(&format!("hashed {} of {}\n", files(folder.files().len()), folder.path().display()))?;
         }
-        Command::Validate(dir) => {
+        Command::Validate(Validate { dir, dev_url }) => {
             let folder = dir.checked(false)?;
             for file in folder.files() {
                 file.transactions()?;
                 file.statements()?;
             }
             say(&format!("{} of {} are as they were hashed\n", files(folder.files().len()), folder.path().display()))?;
+            if let Some(server) = dev_url {
+                versioned::validate(&folder, &server).await?;
+            }
         }
+        Command::Diff(command) => return versioned::diff(command, config).await,
+        Command::Lint(command) => return versioned::lint(&command, config).await,
+        Command::Down(command) => versioned::down(command, config).await?,
+        Command::Checkpoint(command) => versioned::checkpoint(&command, config).await?,
         Command::New(new) => {
             import::make(&target::place(new.dir.dir.as_deref().unwrap_or(DIR))?.0)?;
             let path = import::add(&new.dir.read(false)?, new.name.as_deref())?;
@@ -252,11 +287,11 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
     Ok(ExitCode::SUCCESS)
 }
 
-fn files(count: usize) -> String {
+pub(super) fn files(count: usize) -> String {
     counted(count, "file")
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -276,7 +311,7 @@ pub(super) fn interruptible() -> watch::Receiver<bool> {
     receiver
 }
 
-fn json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     say(&(serde_json::to_string_pretty(value).context("write the report")? + "\n"))
 }
 

@@ -14,6 +14,7 @@ mod schema;
 mod serve;
 mod spec;
 mod token;
+mod versioned;
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};

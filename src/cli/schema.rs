@@ -132,24 +132,24 @@ pub(super) struct Between {
     looking: Looking,
 }
 
-fn hazard(text: &str) -> Result<Hazard, String> {
+pub(super) fn hazard(text: &str) -> Result<Hazard, String> {
     let names: Vec<&str> = Hazard::ALL.iter().map(|(name, _)| *name).collect();
     let found = Hazard::ALL.iter().find(|(name, _)| *name == text);
     found.map(|(_, hazard)| *hazard).ok_or_else(|| format!("expected one of {}", names.join(", ")))
 }
 
-fn rename(text: &str) -> Result<Rename, String> {
+pub(super) fn rename(text: &str) -> Result<Rename, String> {
     let (old, new) = text.split_once('=').ok_or("expected OLD=NEW")?;
     Ok(Rename { old: old.to_owned(), new: new.to_owned() })
 }
 
 /// Says something that is no part of what a program reads.
-fn remark(text: &str) {
+pub(super) fn remark(text: &str) {
     eprintln!("{text}");
 }
 
 /// Where a schema is found: by URL, in a folder, or in a source of the configuration.
-fn origin(text: &str, config: &Config) -> Origin {
+pub(super) fn origin(text: &str, config: &Config) -> Origin {
     let source = config.sources.get(text).filter(|_| !PathBuf::from(text).is_dir());
     let named = source.map_or(text, |source| source.url.expose());
     // Whatever is no URL is a folder.

@@ -196,6 +196,20 @@ pub struct Source {
     pub statement_timeout: Duration,
 }
 
+impl Source {
+    /// One of which only its URL is said.
+    #[must_use]
+    pub fn of(url: Secret) -> Self {
+        Self {
+            url,
+            connections_max: connections_max(),
+            waiting_max: waiting_max(),
+            acquire_timeout: acquire_timeout(),
+            statement_timeout: statement_timeout(),
+        }
+    }
+}
+
 fn connections_max() -> u32 {
     16
 }

@@ -203,7 +203,7 @@ impl<'f> Task<'f> {
             (0..row.applied).find(|at| hashes.get(*at).is_none() || hashes.get(*at) != row.partial_hashes.get(*at));
         if let Some(at) = differs {
             let line =
-                statements.get(at).map_or_else(|| file.text.lines().count(), |statement| line(file, statement, 0));
+                statements.get(at).map_or_else(|| file.text.lines().count(), |statement| file.line(statement.at));
             return Err(Error::History { file: name(), number: at + 1, line, applied: row.applied });
         }
         (row.total, row.hash, row.operator_version) = (statements.len(), hash.clone(), operator());
@@ -224,11 +224,6 @@ impl<'f> Task<'f> {
         let applied = &self.statements[..self.row.applied];
         applied.iter().map(|statement| statement.text.as_str()).filter(|text| is_setting(text)).collect()
     }
-}
-
-/// The line of the file at which a byte of a statement stands, from 1.
-fn line(file: &File, statement: &Statement, byte: usize) -> usize {
-    1 + file.text[..(statement.at + byte).min(file.text.len())].matches('\n').count()
 }
 
 struct Run<'r, 'w> {
@@ -367,7 +362,7 @@ impl Run<'_, '_> {
             // The row is as good without: it says how many statements are applied.
             let _ = self.write(&task.row).await;
         }
-        let line = line(task.file, &task.statements[at], place_of(error, &text));
+        let line = task.file.line(task.statements[at].at + place_of(error, &text));
         if let Some(applied) = self.report.applied.last_mut() {
             applied.error = Some(Failure { stmt: text, text: why.clone() });
         }

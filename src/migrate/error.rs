@@ -214,6 +214,15 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// No time and no number comes behind the newest file.
+    #[error(
+        "name a migration behind {newest}: versions are ordered by their bytes, and neither the time nor the next number \
+         comes after it. Rename the files of the folder, and run martello migrate hash"
+    )]
+    Late {
+        /// The newest version.
+        newest: String,
+    },
     /// A name would not be one of a file.
     #[error("name a migration {found:?}: expected letters, digits, - and _")]
     Name {

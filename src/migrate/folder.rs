@@ -219,6 +219,12 @@ impl Folder {
         &self.files
     }
 
+    /// Those that a new database is made of: the newest checkpoint, and what follows it.
+    #[must_use]
+    pub fn replayed(&self) -> Vec<&File> {
+        replayed(&self.files)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -306,6 +312,13 @@ impl Folder {
     }
 }
 
+/// Of those files, the ones that a new database is made of.
+pub(super) fn replayed<'f>(files: impl IntoIterator<Item = &'f File>) -> Vec<&'f File> {
+    let files: Vec<&File> = files.into_iter().collect();
+    let begins = files.iter().rposition(|file| file.is_checkpoint()).unwrap_or(0);
+    files[begins..].to_vec()
+}
+
 /// Whether the first line says that the bytes of the file are not part of the sum.
 fn is_unsummed(text: &str) -> bool {
     let line = text.lines().next().unwrap_or_default();
@@ -313,7 +326,7 @@ fn is_unsummed(text: &str) -> bool {
 }
 
 /// The directive of a comment line, `-- atlas:NAME argument`.
-fn directives(line: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn directives(line: &str) -> impl Iterator<Item = (&str, &str)> {
     let found = line.rfind("atlas:").map(|at| (&line[..at], &line[at + "atlas:".len()..]));
     found.into_iter().filter(|(before, _)| before.bytes().all(|byte| (b' '..=b'~').contains(&byte))).map(|(_, rest)| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -334,6 +347,12 @@ impl File {
     pub fn description(&self) -> &str {
         let stem = self.name.strip_suffix(".sql").unwrap_or(&self.name);
         stem.split_once('_').map_or("", |(_, description)| description)
+    }
+
+    /// The line at which a byte stands, from 1.
+    #[must_use]
+    pub fn line(&self, byte: usize) -> usize {
+        1 + self.text.as_bytes()[..byte.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count()
     }
 
     /// Its statements.

@@ -23,27 +23,37 @@ pub fn make(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// When the folder is not as it was hashed, the name is none, or nothing can be written.
 pub fn add(folder: &Folder, name: Option<&str>) -> Result<PathBuf, Error> {
+    folder.check()?;
+    let newest = folder.files().last().map(|file| file.version().to_owned()).unwrap_or_default();
+    let path = folder.path().join(later(&newest, name)?);
+    std::fs::write(&path, "").map_err(|source| folder::Error::Unwritable { path: path.clone(), source })?;
+    Folder::read(folder.path())?.write_sum()?;
+    Ok(path)
+}
+
+/// The name of a file of now that comes after a version.
+pub(super) fn later(newest: &str, name: Option<&str>) -> Result<String, Error> {
     let is_plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
     if let Some(found) = name.filter(|name| !is_plain(name)) {
         return Err(Error::Name { found: found.to_owned() });
     }
-    folder.check()?;
     let now = clock::now();
-    let newest = folder.files().last().map(|file| file.version().to_owned()).unwrap_or_default();
     // Two within a second, or one made by a clock that is ahead.
     let version = (0..).map_while(|seconds| {
         let at = now.checked_add(jiff::Span::new().try_seconds(seconds).ok()?).ok()?;
         Some(at.strftime("%Y%m%d%H%M%S").to_string())
     });
-    let version = version.take(86_400).find(|version| *version > newest);
-    let version = version.ok_or_else(|| Error::Name { found: format!("later than {newest}") })?;
-    let path = folder.path().join(match name {
+    let version = version.take(86_400).find(|version| version.as_str() > newest);
+    // A folder that counts goes on counting.
+    let counted = || {
+        let next = newest.parse::<u64>().ok()?.checked_add(1)?;
+        Some(format!("{next:0width$}", width = newest.len())).filter(|version| version.as_str() > newest)
+    };
+    let version = version.or_else(counted).ok_or_else(|| Error::Late { newest: newest.to_owned() })?;
+    Ok(match name {
         Some(name) => format!("{version}_{name}.sql"),
         None => format!("{version}.sql"),
-    });
-    std::fs::write(&path, "").map_err(|source| folder::Error::Unwritable { path: path.clone(), source })?;
-    Folder::read(folder.path())?.write_sum()?;
-    Ok(path)
+    })
 }
 
 /// Whose folder it is.

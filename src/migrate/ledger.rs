@@ -144,7 +144,7 @@ impl Ledger {
         &self.schema
     }
 
-    fn table(&self) -> String {
+    pub(super) fn table(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(TABLE))
     }
 

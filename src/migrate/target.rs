@@ -64,6 +64,11 @@ impl Target {
         self.schema.as_deref()
     }
 
+    /// The whole URL, its secrets too.
+    pub(super) fn whole(&self) -> &str {
+        self.url.as_str()
+    }
+
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
     }

@@ -20,11 +20,13 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// Crates that only some modules name.
-const KEEPERS: [(&str, &[&str]); 9] = [
+const KEEPERS: [(&str, &[&str]); 11] = [
     ("sqlx", &["store", "source", "migrate", "publish"]),
     ("deadpool_redis", &["redis"]),
     ("moka", &["bounded", "cache"]),
     ("clickhouse", &["source", "migrate"]),
+    ("squawk_linter", &["migrate"]),
+    ("squawk_syntax", &["migrate"]),
     ("object_store", &["assets", "publish"]),
     ("jsonwebtoken", &["auth"]),
     ("async_graphql", &["graphql"]),

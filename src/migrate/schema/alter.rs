@@ -136,7 +136,12 @@ fn sequence(name: &str, from: &Object, to: &Object) -> Vec<Statement> {
     }
     let mut statements = Vec::new();
     let bound = |object: &Object, field: &str| object.field(field).and_then(|text| text.parse::<i64>().ok());
-    if bound(to, "min") > bound(from, "min") || bound(to, "max") < bound(from, "max") {
+    let (above, below) = (bound(to, "min") > bound(from, "max"), bound(to, "max") < bound(from, "min"));
+    if above || below {
+        // Nothing is within both: it takes its new place with its new bounds.
+        let place = to.field(if above { "min" } else { "max" }).unwrap_or_default();
+        clauses.push(format!("RESTART WITH {place}"));
+    } else if bound(to, "min") > bound(from, "min") || bound(to, "max") < bound(from, "max") {
         // Where it stands outside of its new bounds, it could not have them.
         let (min, max) = (to.field("min").unwrap_or_default(), to.field("max").unwrap_or_default());
         statements.push(
@@ -149,7 +154,9 @@ fn sequence(name: &str, from: &Object, to: &Object) -> Vec<Statement> {
         );
     }
     if !clauses.is_empty() {
-        statements.push(Statement::new(format!("ALTER SEQUENCE {name} {}", clauses.join(" "))));
+        let statement = Statement::new(format!("ALTER SEQUENCE {name} {}", clauses.join(" ")));
+        let risk = "a sequence outside of its new bounds begins anew within them";
+        statements.push(if above || below { statement.risking(Hazard::Correctness, risk) } else { statement });
     }
     if from.has("unlogged") != to.has("unlogged") {
         let how = if to.has("unlogged") { "UNLOGGED" } else { "LOGGED" };

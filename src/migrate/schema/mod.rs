@@ -28,8 +28,13 @@ pub use inspect::inspect;
 pub use model::{Key, Kind, Model, Object};
 pub use plan::{Plan, Rehearsal, Rename, Wish, plan, read};
 pub use run::{Done, Running, run};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, fill};
 pub use statement::{Hazard, Risk, Statement, script};
+
+pub(super) use plan::scoped;
+pub(super) use run::run_on;
+pub(super) use scratch::{rehearse, replay};
+pub(super) use statement::groups;
 
 /// What is never looked at: the ledger of applied migrations, in a schema of its own or not.
 pub const LEDGERS: [&str; 2] = ["atlas_schema_revisions", "*.atlas_schema_revisions"];

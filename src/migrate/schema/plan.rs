@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::diff::diff;
 use super::inspect::inspect;
 use super::model::{Key, Kind, Model};
-use super::scratch::{Scratch, apply, folder, rehearse};
+use super::scratch::{Scratch, fill, folder, rehearse};
 use super::statement::{Hazard, Statement};
 use super::{Error, LEDGERS, Origin, Scope, connect};
 
@@ -88,7 +88,7 @@ pub enum Rehearsal {
 }
 
 /// The schema of a database.
-async fn scoped(connection: &mut PgConnection, scope: &Scope) -> Result<Model, Error> {
+pub(in crate::migrate) async fn scoped(connection: &mut PgConnection, scope: &Scope) -> Result<Model, Error> {
     let mut model = inspect(connection, &scope.grantees).await?;
     let ledgers = LEDGERS.iter().map(|pattern| (*pattern).to_owned());
     model.ignore(&ledgers.chain(scope.ignore.iter().cloned()).collect::<Vec<_>>());
@@ -106,7 +106,8 @@ pub async fn read(origin: &Origin, server: Option<&str>, scope: &Scope) -> Resul
             Ok(Wish { model: scoped(&mut connection, scope).await?, renames: Vec::new() })
         }
         Origin::Folder(path) => {
-            let folder = folder(path)?;
+            // A folder that is not in order needs no server to say so.
+            let (folder, _) = folder(path)?;
             let server = server.ok_or_else(|| Error::NoServer { path: path.clone() })?;
             let lines = folder.files().iter().flat_map(|file| file.text.lines());
             let directives = lines.filter_map(|line| line.trim().strip_prefix(RENAME));
@@ -114,7 +115,7 @@ pub async fn read(origin: &Origin, server: Option<&str>, scope: &Scope) -> Resul
             let renames =
                 renames.map(|(old, new)| Rename { old: old.to_owned(), new: new.trim().to_owned() }).collect();
             let model = Scratch::within(server, async |connection| {
-                apply(connection, &folder).await?;
+                fill(connection, path).await?;
                 scoped(connection, scope).await
             });
             Ok(Wish { model: model.await?, renames })

@@ -299,7 +299,7 @@ pub(super) const ALIASES: &str = "SELECT 'pg_type'::regclass, oid, 0, 'pg_class'
  UNION ALL SELECT 'pg_type'::regclass, oid, 0, 'pg_type'::regclass, typelem, 0, true
    FROM pg_catalog.pg_type WHERE typelem <> 0 AND typtype = 'b'
  UNION ALL SELECT 'pg_type'::regclass, (to_jsonb(r) ->> 'rngmultitypid')::oid, 0, 'pg_type'::regclass, rngtypid, 0, true
-   FROM pg_catalog.pg_range r
+   FROM pg_catalog.pg_range r WHERE to_jsonb(r) ? 'rngmultitypid'
  UNION ALL SELECT 'pg_rewrite'::regclass, oid, 0, 'pg_class'::regclass, ev_class, 0, true
    FROM pg_catalog.pg_rewrite WHERE rulename = '_RETURN'
  UNION ALL SELECT 'pg_attrdef'::regclass, oid, 0, 'pg_class'::regclass, adrelid, adnum, true

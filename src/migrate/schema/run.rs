@@ -43,10 +43,6 @@ pub async fn run(
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Error> {
     let mut connection = connect(url).await?;
-    let failed = |sql: &str, done| {
-        let sql = sql.to_owned();
-        move |source| Error::Statement { sql, done, source }
-    };
     let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
         .bind(LOCK)
         .fetch_one(&mut connection)
@@ -55,31 +51,46 @@ pub async fn run(
     if !locked {
         return Err(Error::Busy);
     }
+    run_on(&mut connection, statements, running, tell).await
+}
+
+fn failed(sql: &str, done: usize) -> impl FnOnce(sqlx::Error) -> Error + use<> {
+    let sql = sql.to_owned();
+    move |source| Error::Statement { sql, done, source }
+}
+
+/// The same in a session that has the lock.
+pub(in crate::migrate) async fn run_on(
+    connection: &mut PgConnection,
+    statements: &[Statement],
+    running: &Running,
+    tell: &mut (dyn FnMut(Done<'_>) + Send),
+) -> Result<(), Error> {
     for sql in SESSION {
-        execute(&mut connection, sql).await.map_err(failed(sql, 0))?;
+        execute(connection, sql).await.map_err(failed(sql, 0))?;
     }
     let mut done = 0;
     for group in groups(statements) {
         let patient = group.iter().all(|statement| statement.patient);
         let limit = if patient { "0" } else { running.lock_timeout.as_str() };
         let limit = format!("SET lock_timeout = '{limit}'");
-        execute(&mut connection, &limit).await.map_err(failed(&limit, done))?;
+        execute(connection, &limit).await.map_err(failed(&limit, done))?;
         let mut pause = PAUSE;
         for attempt in 1.. {
-            match once(&mut connection, group).await {
+            match once(connection, group).await {
                 Ok(()) => break,
                 Err((at, source)) if attempt < ATTEMPTS_MAX && is_passing(&source) => {
                     tell(Done::Waits(at));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                     if let Some(sweep) = &at.sweep {
-                        execute(&mut connection, sweep).await.map_err(failed(sweep, done))?;
+                        execute(connection, sweep).await.map_err(failed(sweep, done))?;
                     }
                 }
                 Err((at, source)) => {
                     if let Some(sweep) = &at.sweep {
                         // What fails here is found by the next plan.
-                        let _ = execute(&mut connection, sweep).await;
+                        let _ = execute(connection, sweep).await;
                     }
                     return Err(failed(&at.sql, done)(source));
                 }

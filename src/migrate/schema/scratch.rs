@@ -6,7 +6,8 @@ use std::str::FromStr as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use super::super::folder::{Folder, SUM_FILE};
+use super::super::folder::{File, Folder, SUM_FILE, Transactions};
+use super::super::session::place_of;
 use super::statement::{SESSION, Statement};
 use super::{Error, connect, open};
 
@@ -49,6 +50,14 @@ impl Scratch {
         &self.name
     }
 
+    /// Its URL: that of the server, with another name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.server) else { return self.server.clone() };
+        url.set_path(&self.name);
+        url.into()
+    }
+
     /// A session in it.
     ///
     /// # Errors
@@ -69,52 +78,97 @@ impl Scratch {
     }
 
     /// Does something in one that is gone afterwards, however that ends.
-    pub(super) async fn within<T>(
+    pub(in crate::migrate) async fn within<T, E: From<Error>>(
         server: &str,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        Self::at(server, async |scratch| {
+            let mut connection = scratch.open().await?;
+            let done = work(&mut connection).await;
+            let _ = connection.close().await;
+            done
+        })
+        .await
+    }
+
+    /// The same, for work that opens sessions of its own.
+    ///
+    /// # Errors
+    /// When there is none, or the work fails.
+    pub async fn at<T, E: From<Error>>(server: &str, work: impl AsyncFnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
         let scratch = Self::make(server).await?;
-        let done = match scratch.open().await {
-            Ok(mut connection) => {
-                let done = work(&mut connection).await;
-                let _ = connection.close().await;
-                done
-            }
-            Err(error) => Err(error),
-        };
+        let done = work(&scratch).await;
         let dropped = scratch.drop().await;
         // What went wrong first is what to tell.
-        done.and_then(|done| dropped.map(|()| done))
+        done.and_then(|done| dropped.map(|()| done).map_err(E::from))
     }
 }
 
-/// Applies a folder, file by file, each from the settings of a new session.
-pub(super) async fn apply(connection: &mut PgConnection, folder: &Folder) -> Result<(), Error> {
-    for file in folder.files() {
-        for statement in file.statements()? {
-            let sql = AssertSqlSafe(statement.text);
-            sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(|source| Error::Wish {
-                file: file.name.clone(),
-                line: 1 + file.text[..statement.at].matches('\n').count(),
-                source,
-            })?;
-        }
+/// Applies files of a wish one after another, each from the settings of a new session.
+pub(in crate::migrate) async fn apply(connection: &mut PgConnection, files: &[&File]) -> Result<(), Error> {
+    for file in files {
+        statements(connection, file).await?;
         sqlx::raw_sql("RESET ALL").execute(&mut *connection).await.map_err(|source| Error::Inspect { source })?;
     }
     Ok(())
 }
 
+/// Applies migrations one after another, in the transactions that they have when they are applied.
+pub(in crate::migrate) async fn replay(connection: &mut PgConnection, files: &[&File]) -> Result<(), Error> {
+    for file in files {
+        let together = file.transactions()? != Some(Transactions::None);
+        let order = async |connection: &mut PgConnection, text: &'static str| {
+            let done = sqlx::raw_sql(text).execute(connection).await.map(drop);
+            done.map_err(|source| Error::Wish { file: file.name.clone(), line: file.text.lines().count(), source })
+        };
+        if together {
+            order(connection, "BEGIN").await?;
+        }
+        statements(connection, file).await?;
+        if together {
+            order(connection, "COMMIT").await?;
+        }
+        order(connection, "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL").await?;
+    }
+    Ok(())
+}
+
+async fn statements(connection: &mut PgConnection, file: &File) -> Result<(), Error> {
+    for statement in file.statements()? {
+        let ran = sqlx::raw_sql(AssertSqlSafe(statement.text.clone())).execute(&mut *connection).await;
+        ran.map_err(|source| {
+            let line = file.line(statement.at + place_of(&source, &statement.text));
+            Error::Wish { file: file.name.clone(), line, source }
+        })?;
+    }
+    Ok(())
+}
+
 /// A folder of SQL; one of migrations has the hashes of its files, and they are right.
-pub(super) fn folder(path: &Path) -> Result<Folder, Error> {
+pub(super) fn folder(path: &Path) -> Result<(Folder, bool), Error> {
     let folder = Folder::read(path)?;
-    if path.join(SUM_FILE).is_file() {
+    let hashed = path.join(SUM_FILE).is_file();
+    if hashed {
         folder.check()?;
+    }
+    Ok((folder, hashed))
+}
+
+/// Makes a database what a folder has.
+///
+/// # Errors
+/// When the folder cannot be read, or a statement fails.
+pub async fn fill(connection: &mut PgConnection, path: &Path) -> Result<Folder, Error> {
+    let (folder, hashed) = folder(path)?;
+    match hashed {
+        true => replay(connection, &folder.replayed()).await?,
+        false => apply(connection, &folder.files().iter().collect::<Vec<_>>()).await?,
     }
     Ok(folder)
 }
 
 /// Runs statements where nobody else is.
-pub(super) async fn rehearse(connection: &mut PgConnection, statements: &[Statement]) -> Result<(), Error> {
+pub(in crate::migrate) async fn rehearse(connection: &mut PgConnection, statements: &[Statement]) -> Result<(), Error> {
     let all = SESSION.iter().copied().chain(statements.iter().map(|statement| statement.sql.as_str()));
     for (place, sql) in all.enumerate() {
         let ran = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *connection).await;

@@ -114,7 +114,7 @@ impl Statement {
 pub(super) const SESSION: [&str; 2] = ["SET search_path = ''", "SET check_function_bodies = off"];
 
 /// Statements by the transactions they run in.
-pub(super) fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
+pub(in crate::migrate) fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
     statements.chunk_by(|one, other| !one.alone && !other.alone)
 }
 

@@ -511,7 +511,7 @@ pub const TYPES: &[Pair] = &[
         "CREATE TABLE t (a int);",
     ),
     (
-        "a collation",
+        "a collation of its own",
         "",
         "CREATE COLLATION c (provider = icu, locale = 'de-DE');",
         "CREATE COLLATION c (provider = icu, locale = 'de-DE', deterministic = false); CREATE TABLE t (a text COLLATE c);",

@@ -109,7 +109,7 @@ proptest! {
             wished.reset(&sql);
             runtime.block_on(async {
                 let (is, wish) = (inspected(&walker).await, inspected(&wished).await);
-                let plan = planned(&is, &wish).await.map_err(|fault| TestCaseError::fail(format!("{fault}\n{sql}")))?;
+                let plan = planned(&is, &wish, &super::server()).await.map_err(|fault| TestCaseError::fail(format!("{fault}\n{sql}")))?;
                 let running = Running { lock_timeout: "3s".to_owned() };
                 let ran = run(&walker.url(), &plan.statements, &running, &mut |_| ()).await;
                 prop_assert!(ran.is_ok(), "{ran:?}\n{sql}");
