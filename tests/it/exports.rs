@@ -173,7 +173,7 @@ async fn a_snapshot_is_what_its_role_reads_in_every_format() {
                 assert_eq!((&own["order"], &own["version"]), (&json!(["id"]), &json!(1)));
                 let last = own["files"][0]["last_key"].clone();
                 assert_eq!(last, json!(["5"]), "{own}");
-                assert_eq!(own["valid_until"].is_null(), role != "recent", "{own}");
+                assert_eq!(own["expires_at"].is_null(), role != "recent", "{own}");
                 assert_eq!(own["limited_by"].as_array().map(Vec::len), Some(usize::from(role == "recent")));
             }
         }
