@@ -8,6 +8,7 @@ mod bodies;
 mod browser;
 mod caching;
 mod clickhouse;
+mod clickhouse_migrate;
 mod commands;
 mod conformance;
 mod credentials;
