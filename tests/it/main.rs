@@ -9,6 +9,7 @@ mod browser;
 mod caching;
 mod clickhouse;
 mod clickhouse_migrate;
+mod clickhouse_schema;
 mod commands;
 mod conformance;
 mod credentials;

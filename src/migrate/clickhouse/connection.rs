@@ -125,6 +125,12 @@ impl Connection {
         Self { client, database: database.to_owned(), ..self.clone() }
     }
 
+    /// The same, under the name of another database: of one on another server.
+    #[must_use]
+    pub fn within_name(&self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self.clone() }
+    }
+
     /// The same, of a cluster or of none.
     #[must_use]
     pub fn of_cluster(&self, cluster: Option<&str>) -> Self {

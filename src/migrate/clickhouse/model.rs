@@ -131,6 +131,9 @@ const GIVEN_SETTINGS: [(&str, &str); 1] = [("index_granularity", "8192")];
 /// Where the server keeps a replicated table that says nothing of it.
 const GIVEN_PATHS: [&str; 1] = ["'/clickhouse/tables/{uuid}/{shard}', '{replica}'"];
 
+/// What a table is called while it is built anew, behind its own name.
+pub(super) const NEW: &str = "__new";
+
 /// Whether a table is one that a rebuild has left.
 pub(super) fn is_left(name: &str) -> bool {
     name.rsplit_once(LEFT).is_some_and(|(_, mark)| mark.len() == 8 && mark.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -447,11 +450,16 @@ fn column(name: String, text: &str) -> Column {
     let default = DEFAULTS.iter().find(|kind| clauses.0.iter().any(|(name, _)| name == *kind));
     // One that has no expression ends with its keyword.
     let bare = clauses.get("").strip_suffix(" EPHEMERAL").map(str::to_owned);
+    let expression = |kind: &str| {
+        // An alteration writes out what a table is made without.
+        let text = clauses.get(kind);
+        if kind == "EPHEMERAL" && text.starts_with("defaultValueOfTypeName(") { String::new() } else { text }
+    };
     Column {
         name,
         data_type: bare.clone().unwrap_or_else(|| clauses.get("")),
         default: match default {
-            Some(kind) => format!("{kind} {}", clauses.get(kind)).trim().to_owned(),
+            Some(kind) => format!("{kind} {}", expression(kind)).trim().to_owned(),
             None if bare.is_some() => "EPHEMERAL".to_owned(),
             None => String::new(),
         },
@@ -479,7 +487,7 @@ fn view(text: &str, materialized: bool, comment: &str) -> View {
         query.truncate(at);
         query.truncate(query.trim_end().len());
     }
-    let clauses = Clauses::of(head, &["REFRESH", "TO", "ENGINE", "DEFINER", "SQL SECURITY"]);
+    let clauses = Clauses::of(head, &["REFRESH", "TO", "ENGINE", "DEFINER", "SQL SECURITY", "COMMENT"]);
     let mut view = View { materialized, query, comment: comment.to_owned(), ..View::default() };
     // The columns stand behind what comes last before them.
     let cut = |clause: String, view: &mut View| {

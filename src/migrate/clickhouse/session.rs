@@ -280,7 +280,7 @@ fn byte_of(text: &str, (line, column): (usize, usize)) -> usize {
 }
 
 /// What a `SET` sets: over HTTP it would hold for itself alone.
-fn settings(sql: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn settings(sql: &str) -> Option<Vec<(String, String)>> {
     let rest = sql.get(..4).filter(|head| head.eq_ignore_ascii_case("SET ")).map(|_| &sql[4..])?;
     let mut found = Vec::new();
     for part in super::text::split(rest, ',') {
