@@ -22,6 +22,7 @@ use crate::migrate::folder::{Folder, Transactions};
 use crate::migrate::import::{self, Format};
 use crate::migrate::pending::Order;
 use crate::migrate::report::{self, Changes, Report};
+use crate::migrate::schema::{self, Origin, Scope};
 use crate::migrate::set;
 use crate::migrate::statements::Language;
 use crate::migrate::target::{self, Target};
@@ -38,7 +39,7 @@ pub(super) enum Command {
     /// Writes the hashes of a folder (atlas.sum), once its files are as they were reviewed.
     Hash(Dir),
     /// Checks a folder: its hashes, its versions, its directives, and whether each file can be cut into statements.
-    Validate(Dir),
+    Validate(Validate),
     /// Adds an empty migration to a folder.
     New(New),
     /// Shows how far a database is. Nothing is written.
@@ -73,6 +74,15 @@ impl Dir {
         folder.distinct()?;
         Ok(folder)
     }
+}
+
+#[derive(clap::Args)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    dir: Dir,
+    /// A server on which the whole folder is applied to a scratch database as well: postgres://… or clickhouse://….
+    #[arg(long, value_name = "URL")]
+    dev_url: Option<String>,
 }
 
 /// Which database.
@@ -237,12 +247,15 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
             folder.write_sum()?;
             say(&format!("hashed {} of {}\n", files(folder.files().len()), folder.path().display()))?;
         }
-        Command::Validate(dir) => {
+        Command::Validate(Validate { dir, dev_url }) => {
             let folder = dir.checked(false)?;
             for file in folder.files() {
                 file.transactions()?;
                 // Whose SQL it is shows only where it is applied.
                 file.statements().or_else(|fault| file.statements_in(Language::ClickHouse).map_err(|_| fault))?;
+            }
+            if let Some(url) = dev_url {
+                replay(&folder, &url).await?;
             }
             say(&format!("{} of {} are as they were hashed\n", files(folder.files().len()), folder.path().display()))?;
         }
@@ -275,6 +288,18 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Applies a folder where nobody else is.
+async fn replay(folder: &Folder, url: &str) -> anyhow::Result<()> {
+    let origin = Origin::Folder(folder.path().to_owned());
+    if Target::read(url)?.language() == Language::ClickHouse {
+        let server = clickhouse::connect(url).await?;
+        clickhouse::read(&origin, Some(&server), &[server.database()], &[]).await?;
+    } else {
+        schema::read(&origin, Some(url), &Scope::default()).await?;
+    }
+    Ok(())
 }
 
 fn files(count: usize) -> String {

@@ -12,15 +12,20 @@ use serde_json::{Value, json};
 use crate::programs::{Ran, clickhouse, martello, run};
 use crate::support::{Backend, repository};
 
-/// A database of a test's own, dropped with it.
-pub struct Database(String);
+/// A database of a test's own, dropped with it where it has made it itself.
+pub struct Database(String, bool);
 
 impl Database {
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("trial_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         run(clickhouse(&format!("CREATE DATABASE {name} ENGINE = Atomic"))).well();
-        Self(name)
+        Self(name, true)
+    }
+
+    /// One that somebody else makes and drops.
+    pub fn named(name: &str) -> Self {
+        Self(name.to_owned(), false)
     }
 
     pub fn name(&self) -> &str {
@@ -43,7 +48,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        run(clickhouse(&format!("DROP DATABASE IF EXISTS {} SYNC", self.0)));
+        if self.1 {
+            run(clickhouse(&format!("DROP DATABASE IF EXISTS {} SYNC", self.0)));
+        }
     }
 }
 
@@ -77,6 +84,12 @@ impl Trial {
 
     fn migrate(&self, arguments: &[&str]) -> Ran {
         run(self.command(arguments))
+    }
+
+    fn unlock(&self, holder: &str) -> Ran {
+        let mut command = martello(&["migrate", "unlock", holder, "--url"]);
+        command.arg(self.database.url());
+        run(command)
     }
 
     fn spawn(&self, arguments: &[&str]) -> Child {
@@ -114,7 +127,8 @@ impl Trial {
     fn until(&self, question: &str) {
         let until = martello::clock::instant() + Duration::from_secs(60);
         loop {
-            let ran = run(crate::programs::python(&["tests/support/apply.py", &self.database.url(), "--query", question]));
+            let ran =
+                run(crate::programs::python(&["tests/support/apply.py", &self.database.url(), "--query", question]));
             if ran.code == Some(0) && ran.out.trim() != "0" {
                 return;
             }
@@ -212,12 +226,12 @@ fn an_apply_that_is_killed_leaves_a_lock_that_is_taken_over_or_broken() {
         let (_, holder) = said.split_once("martello migrate unlock ").expect("what to do");
         let holder = holder.split(')').next().expect("a holder");
         if broken {
-            let other = trial.migrate(&["unlock", "somebody"]);
+            let other = trial.unlock("somebody");
             assert!(
                 other.complaint().ends_with(&format!("break the lock of somebody: {holder} holds it")),
                 "{other:?}"
             );
-            trial.migrate_unlock(holder);
+            assert_eq!(trial.unlock(holder).well(), format!("the lock of {holder} is broken\n"));
         }
         let status = trial.status();
         assert_eq!((&status["Count"], &status["Total"]), (&json!(1), &json!(3)), "{status}");
@@ -225,14 +239,6 @@ fn an_apply_that_is_killed_leaves_a_lock_that_is_taken_over_or_broken() {
         trial.migrate(&["apply", "--lock-timeout", patience]).well();
         assert_eq!((trial.tables().as_str(), trial.ledger()), ("a c", vec!["1 2 3/3".to_owned()]));
         assert!(!trial.is_locked());
-    }
-}
-
-impl Trial {
-    fn migrate_unlock(&self, holder: &str) {
-        let mut command = martello(&["migrate", "unlock", holder, "--url"]);
-        command.arg(self.database.url());
-        assert_eq!(run(command).well(), format!("the lock of {holder} is broken\n"));
     }
 }
 
@@ -292,6 +298,21 @@ fn what_cannot_be_had_in_clickhouse_is_refused_before_anything_is_done() {
 }
 
 #[test]
+fn a_folder_is_tried_on_a_server_where_nobody_else_is() {
+    let trial = Trial::new(&[("1_a.sql", &table("a")), ("2_b.sql", "\nALTER TABLE a ADD COLUMN y Nothing_of_that;\n")]);
+    let command = |server: &str| {
+        let mut command = martello(&["migrate", "validate", "--dev-url", server]);
+        command.args(["--dir", &format!("file://{}", trial.folder.path().display())]);
+        run(command)
+    };
+    let refused = command(&trial.database.url());
+    assert!(refused.complaint().contains("apply 2_b.sql, line 2: "), "{refused:?}");
+    trial.write("2_b.sql", "ALTER TABLE a ADD COLUMN y Int8;\n");
+    assert!(command(&trial.database.url()).well().starts_with("2 files of "));
+    assert_eq!(trial.tables(), "");
+}
+
+#[test]
 fn the_migrations_of_the_repository_lead_to_its_schema() {
     let trial = Trial::new(&[]);
     let mut command = martello(&["migrate", "apply", "--url", &trial.database.url()]);
@@ -312,10 +333,14 @@ fn the_migrations_of_the_repository_lead_to_its_schema() {
     assert_eq!(shown(&trial.database), shown(&wished));
 }
 
-/// What the server says of a database, but for its name and what keeps the ledger.
+/// What the server says of a database, but for its name, what keeps the ledger, and what it writes of a column that is only
+/// given: with its default where it was altered, and without where not.
+pub const SHOWN: &str = "SELECT replaceRegexpAll(replaceAll(create_table_query, concat(currentDatabase(), '.'), ''), \
+     ' defaultValueOfTypeName[(][^)]*[)]', '') FROM system.tables \
+     WHERE database = currentDatabase() AND NOT startsWith(name, 'martello_') AND NOT startsWith(name, '.inner') \
+     AND NOT match(name, '__old_[0-9a-f]{8}$') ORDER BY name";
+
+/// The same, of a database.
 pub fn shown(database: &Database) -> String {
-    let question = "SELECT replaceAll(create_table_query, concat(currentDatabase(), '.'), '') FROM system.tables \
-                    WHERE database = currentDatabase() AND NOT startsWith(name, 'martello_') AND NOT startsWith(name, '.inner') \
-                    AND NOT match(name, '__old_[0-9a-f]{8}$') ORDER BY name";
-    database.run(question)
+    database.run(SHOWN)
 }

@@ -68,7 +68,9 @@ impl Where {
 
 fn making(looking: &Looking, from: &Origin) -> Making {
     let of_url = match from {
-        Origin::Database(url) => url.split_once("cluster=").map(|(_, rest)| rest.split('&').next().unwrap_or(rest).to_owned()),
+        Origin::Database(url) => {
+            url.split_once("cluster=").map(|(_, rest)| rest.split('&').next().unwrap_or(rest).to_owned())
+        }
         Origin::Folder(_) => None,
     };
     Making { ignore: looking.ignore.clone(), cluster: looking.cluster.clone().or(of_url), drop_old: looking.drop_old }

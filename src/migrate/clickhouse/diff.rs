@@ -54,9 +54,9 @@ pub fn diff(from: &Model, to: &Model, drop_old: bool) -> Vec<Step> {
             (Some(Object::View(is)), Object::View(wished)) => steps.extend(viewed(of, is, wished)),
             (Some(_), Object::Dictionary(_)) => {
                 let sql = write::create(of, wished);
-                let sql = sql.strip_prefix("CREATE DICTIONARY").map_or(sql.clone(), |rest| {
-                    format!("CREATE OR REPLACE DICTIONARY{rest}")
-                });
+                let sql = sql
+                    .strip_prefix("CREATE DICTIONARY")
+                    .map_or(sql.clone(), |rest| format!("CREATE OR REPLACE DICTIONARY{rest}"));
                 steps.push(hidden(Step::new(sql)));
             }
             (Some(_), _) => {}
@@ -84,7 +84,7 @@ fn anew(is: &Object, wished: &Object) -> bool {
             // What keeps no rows loses none.
             let same = (&is.engine, &is.replicated, &is.columns, &is.settings, &is.primary_key)
                 == (&wished.engine, &wished.replicated, &wished.columns, &wished.settings, &wished.primary_key);
-            !(is.keeps_rows() && wished.keeps_rows()) && !same
+            !(same || is.keeps_rows() && wished.keeps_rows())
         }
         (Object::View(is), Object::View(wished)) => {
             let structure = |view: &View| {
@@ -308,11 +308,7 @@ fn altered(of: &str, is: &Table, wished: &Table, read: bool) -> (Vec<Step>, Vec<
         changes.clauses.push(format!("MODIFY COMMENT {}", literal(&wished.comment)));
     }
     let dropping = |step: Step| {
-        if index_dropped {
-            step.risking(Hazard::DropsIndex, "questions that it answers become slow")
-        } else {
-            step
-        }
+        if index_dropped { step.risking(Hazard::DropsIndex, "questions that it answers become slow") } else { step }
     };
     if !removed.is_empty() {
         for clause in &removed {
@@ -444,7 +440,8 @@ impl Columns {
             self.clauses.push(format!("MODIFY COLUMN {}{}", write::column(&bare), at.unwrap_or_default()));
         }
         if is.data_type != wish.data_type && !is_wider(&is.data_type, &wish.data_type) {
-            let why = format!("values of {} are written anew as {}, and those that do not fit fail", is.name, wish.data_type);
+            let why =
+                format!("values of {} are written anew as {}, and those that do not fit fail", is.name, wish.data_type);
             self.risks.push((Hazard::RewritesTable, why));
         }
         if gets(&is.ttl, &wish.ttl) {
@@ -457,7 +454,8 @@ impl Columns {
 fn left_name(of: &str, is: &Table, from: &Model) -> String {
     let mut text = write::table(of, is);
     loop {
-        let mark: String = digest(&SHA256, text.as_bytes()).as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let mark: String =
+            digest(&SHA256, text.as_bytes()).as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
         let left = format!("{of}{LEFT}{mark}");
         if !from.left.contains(&left) {
             return left;
@@ -480,15 +478,10 @@ fn rebuild(of: &str, is: &Table, wished: &Table, why: &str, from: &Model, drop_o
     let copy = |from: &str, to: &str, again: bool| Step {
         sql: format!("INSERT INTO {to} ({columns}) SELECT {columns} FROM {from}"),
         hazards: Vec::new(),
-        copy: Some(Copying {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            columns: columns.clone(),
-            ordered,
-            again,
-        }),
+        copy: Some(Copying { from: from.to_owned(), to: to.to_owned(), columns: columns.clone(), ordered, again }),
     };
-    let risk = format!("{why}: every row is copied into a new table, and the old one needs its space until it is dropped");
+    let risk =
+        format!("{why}: every row is copied into a new table, and the old one needs its space until it is dropped");
     let mut steps = vec![
         Step::new(format!("DROP TABLE IF EXISTS {other}{CLUSTER}")),
         Step::new(write::table(&new, wished)),

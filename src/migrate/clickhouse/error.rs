@@ -24,7 +24,9 @@ pub enum Error {
         source: Failure,
     },
     /// No scratch database is had.
-    #[error("make a scratch database on the server: grant CREATE DATABASE and DROP DATABASE, or name another with --dev-url")]
+    #[error(
+        "make a scratch database on the server: grant CREATE DATABASE and DROP DATABASE, or name another with --dev-url"
+    )]
     Scratch {
         /// Why.
         #[source]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::OWN;
 use super::connection::{Connection, literal};
 use super::error::Error;
-use super::model::{Model, NEW, is_left, read};
+use super::model::{LATE, Model, NEW, is_left, read};
 
 /// An object as the server tells of it.
 #[derive(Deserialize)]
@@ -37,7 +37,9 @@ pub async fn inspect(connection: &Connection, others: &[&str]) -> Result<Model, 
         if OWN.iter().any(|own| row.name.starts_with(own)) {
             continue;
         }
-        let begun = row.name.strip_suffix(NEW).is_some_and(|of| names.iter().any(|name| name == of));
+        let begun = [NEW, LATE]
+            .iter()
+            .any(|end| row.name.strip_suffix(end).is_some_and(|of| names.iter().any(|name| name == of)));
         if is_left(&row.name) || begun {
             model.left.push(row.name);
             continue;

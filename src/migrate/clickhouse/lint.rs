@@ -27,29 +27,35 @@ pub fn findings(before: &Model, after: &Model) -> Vec<Finding> {
                 }
             }
             (Object::Table(table), None) if table.keeps_rows() => {
-                let text = "the table is dropped: beyond max_table_size_to_drop (50 GB, where nothing else is set) the \
+                let text =
+                    "the table is dropped: beyond max_table_size_to_drop (50 GB, where nothing else is set) the \
                             server refuses"
-                    .to_owned();
+                        .to_owned();
                 found.push(Finding { code: "CH106", object: name.clone(), text });
             }
             _ => {}
         }
     }
-    let has_replicas = after.objects.values().any(|it| matches!(it, Object::Table(table) if table.replicated.is_some()));
+    let has_replicas =
+        after.objects.values().any(|it| matches!(it, Object::Table(table) if table.replicated.is_some()));
     for (name, object) in &after.objects {
         let is_new = before.objects.get(name) != Some(object);
         let mut add = |code, text: String| found.push(Finding { code, object: name.clone(), text });
         match object {
             Object::Table(table) if is_new => {
                 let was = before.table(name);
-                let same_keys = was.is_some_and(|was| (&was.order_by, &was.primary_key) == (&table.order_by, &table.primary_key));
+                let same_keys =
+                    was.is_some_and(|was| (&was.order_by, &was.primary_key) == (&table.order_by, &table.primary_key));
                 for column in table.columns.iter().filter(|column| !same_keys && is_in(&table.order_by, &column.name)) {
                     if let Some(text) = costly_key(column) {
                         add("CH103", text);
                     }
                 }
                 if has_replicas && table.is_merge_tree() && table.replicated.is_none() {
-                    let text = format!("{} keeps its rows on one server, while other tables are replicated", table.engine_name());
+                    let text = format!(
+                        "{} keeps its rows on one server, while other tables are replicated",
+                        table.engine_name()
+                    );
                     add("CH105", text);
                 }
             }
@@ -105,12 +111,14 @@ fn changed(name: &str, is: &Table, wished: &Table, after: &Model) -> Vec<(&'stat
                     _ => None,
                 });
                 for reader in readers {
-                    let text = format!("{} goes, and {reader} reads it: inserts fail until the view is changed", column.name);
+                    let text =
+                        format!("{} goes, and {reader} reads it: inserts fail until the view is changed", column.name);
                     found.push(("CH108", text));
                 }
             }
             Some(wish) if wish.data_type != column.data_type && !is_wider(&column.data_type, &wish.data_type) => {
-                let text = format!("{} becomes {}: a mutation writes it anew in every part", column.name, wish.data_type);
+                let text =
+                    format!("{} becomes {}: a mutation writes it anew in every part", column.name, wish.data_type);
                 found.push(("CH102", text));
             }
             Some(wish) => {
@@ -171,7 +179,8 @@ mod tests {
         found.into_iter().map(|it| format!("{} {}: {}", it.code, it.object, it.text)).collect()
     }
 
-    const TABLE: &str = "CREATE TABLE m.t (`a` UInt64, `b` String, `c` Date) ENGINE = MergeTree ORDER BY a TTL c + toIntervalMonth(3)";
+    const TABLE: &str =
+        "CREATE TABLE m.t (`a` UInt64, `b` String, `c` Date) ENGINE = MergeTree ORDER BY a TTL c + toIntervalMonth(3)";
 
     #[test]
     fn what_changes_nothing_is_not_told() {
@@ -188,12 +197,12 @@ mod tests {
             (&[TABLE], &[&TABLE.replace("`b` String", "`b` UInt8")], &["CH102"]),
             (&[TABLE], &[&TABLE.replace(", `b` String", "")], &["CH102"]),
             (&[], &[&TABLE.replace("ORDER BY a", "ORDER BY (b, a)")], &["CH103"]),
-            (&[], &["CREATE MATERIALIZED VIEW m.v (`x` UInt8) ENGINE = MergeTree ORDER BY x AS SELECT 1 AS x"], &["CH104"]),
             (
                 &[],
-                &[TABLE, "CREATE TABLE m.r (`a` UInt64) ENGINE = ReplicatedMergeTree ORDER BY a"],
-                &["CH105"],
+                &["CREATE MATERIALIZED VIEW m.v (`x` UInt8) ENGINE = MergeTree ORDER BY x AS SELECT 1 AS x"],
+                &["CH104"],
             ),
+            (&[], &[TABLE, "CREATE TABLE m.r (`a` UInt64) ENGINE = ReplicatedMergeTree ORDER BY a"], &["CH105"]),
             (&[TABLE], &[], &["CH106"]),
             (&[TABLE], &[&TABLE.replace("Month(3)", "Day(3)")], &["CH107"]),
             (&[TABLE, view], &[&TABLE.replace(", `b` String", ""), view], &["CH102", "CH108"]),

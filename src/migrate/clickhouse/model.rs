@@ -134,6 +134,9 @@ const GIVEN_PATHS: [&str; 1] = ["'/clickhouse/tables/{uuid}/{shard}', '{replica}
 /// What a table is called while it is built anew, behind its own name.
 pub(super) const NEW: &str = "__new";
 
+/// What the table of rows is called that come while another is built anew, behind its name.
+pub(super) const LATE: &str = "__late";
+
 /// Whether a table is one that a rebuild has left.
 pub(super) fn is_left(name: &str) -> bool {
     name.rsplit_once(LEFT).is_some_and(|(_, mark)| mark.len() == 8 && mark.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -491,7 +494,8 @@ fn view(text: &str, materialized: bool, comment: &str) -> View {
     let mut view = View { materialized, query, comment: comment.to_owned(), ..View::default() };
     // The columns stand behind what comes last before them.
     let cut = |clause: String, view: &mut View| {
-        let begin = tokens(&clause).into_iter().find(|token| token.depth == 0 && token.text == "(").map(|token| token.at);
+        let begin =
+            tokens(&clause).into_iter().find(|token| token.depth == 0 && token.text == "(").map(|token| token.at);
         match begin {
             Some(at) => {
                 let (columns, rest) = bracketed(&clause[at..]);
@@ -509,7 +513,8 @@ fn view(text: &str, materialized: bool, comment: &str) -> View {
     view.to = cut(to, &mut view);
     view.to = tokens(&view.to).first().map(Token::name).unwrap_or_default();
     let engine = clauses.get("ENGINE");
-    view.engine = engine.trim_start_matches('=').trim().trim_end_matches(" SETTINGS index_granularity = 8192").to_owned();
+    view.engine =
+        engine.trim_start_matches('=').trim().trim_end_matches(" SETTINGS index_granularity = 8192").to_owned();
     view.engine = view.engine.trim_end_matches(", index_granularity = 8192").to_owned();
     let definer = clauses.get("DEFINER");
     let security = clauses.get("SQL SECURITY");
@@ -542,7 +547,10 @@ mod tests {
         assert_eq!((table.engine.as_str(), table.replicated.as_deref()), ("ReplacingMergeTree(a)", Some("")));
         assert_eq!(table.columns[0].comment, "x, (y");
         assert_eq!(table.columns[1].default, "DEFAULT upper('COMMENT')");
-        assert_eq!((table.columns[1].codec.as_str(), table.columns[1].ttl.as_str()), ("(ZSTD(3))", "c + toIntervalDay(1)"));
+        assert_eq!(
+            (table.columns[1].codec.as_str(), table.columns[1].ttl.as_str()),
+            ("(ZSTD(3))", "c + toIntervalDay(1)")
+        );
         assert_eq!((table.columns[2].data_type.as_str(), table.columns[2].default.as_str()), ("UInt8", "EPHEMERAL"));
         assert_eq!(table.indexes[0].1, "b TYPE bloom_filter(0.01) GRANULARITY 3");
         assert_eq!(table.projections[0].1, "(SELECT b, count() GROUP BY b)");

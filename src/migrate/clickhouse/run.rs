@@ -11,9 +11,11 @@ use super::super::target::Target;
 use super::connection::{Connection, Failure, literal};
 use super::error::Error;
 use super::lock::Lock;
+use super::model::LATE;
 use super::plan::connect;
 use super::session::ground;
 use super::step::{Copying, Step};
+use super::write;
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,8 +107,10 @@ async fn copy_rows(
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Failure> {
     let Copying { from, to, again, .. } = copy;
-    let question =
-        format!("SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = {}", literal(from.trim_matches('`')));
+    let question = format!(
+        "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = {}",
+        literal(from.trim_matches('`'))
+    );
     let engines = connection.texts(&question).await?;
     if !engines.first().is_some_and(|engine| engine.ends_with("MergeTree")) {
         // One without parts is copied as a whole, once.
@@ -115,7 +119,11 @@ async fn copy_rows(
     if !*again {
         connection.execute(&format!("SYSTEM STOP MERGES {from}")).await?;
     }
-    let brought = bring(connection, copy, copied, tell).await;
+    let brought = if *again {
+        bring_behind(connection, copy, copied, tell).await
+    } else {
+        bring(connection, copy, copied, tell).await
+    };
     if *again || brought.is_err() {
         // Whichever way round they stand by now.
         for table in [from, to] {
@@ -123,6 +131,32 @@ async fn copy_rows(
         }
     }
     brought
+}
+
+/// Brings what has come since. By now views pass on what is inserted, and they have passed on these rows already: they go
+/// into a table beside, whose parts are attached, which nobody passes on.
+async fn bring_behind(
+    connection: &Connection,
+    copy: &Copying,
+    copied: &mut BTreeSet<String>,
+    tell: &mut (dyn FnMut(Done<'_>) + Send),
+) -> Result<(), Failure> {
+    let table = copy.to.trim_matches('`');
+    let name = format!("{table}{LATE}");
+    let late = write::name(&name);
+    let came = parts(connection, &copy.from).await?.into_iter().any(|part| !copied.contains(&part.name));
+    if !came {
+        return Ok(());
+    }
+    connection.execute(&format!("DROP TABLE IF EXISTS {late}")).await?;
+    connection.execute(&format!("CREATE TABLE {late} AS {}", copy.to)).await?;
+    bring(connection, &Copying { to: late.clone(), ..copy.clone() }, copied, tell).await?;
+    let partitions: BTreeSet<String> = parts(connection, &name).await?.into_iter().map(|part| part.partition).collect();
+    for partition in partitions {
+        let attach = format!("ALTER TABLE {} ATTACH PARTITION ID {} FROM {late}", copy.to, literal(&partition));
+        connection.execute(&attach).await?;
+    }
+    connection.execute(&format!("DROP TABLE {late}")).await
 }
 
 async fn bring(

@@ -91,9 +91,8 @@ pub(super) async fn apply(scratch: &Connection, folder: &Folder, live: &[&str]) 
 
 /// What a statement makes that belongs to the server and not to a database, in words.
 fn server_wide(words: &[Token<'_>]) -> Option<String> {
-    const KINDS: [&str; 11] = [
-        "DATABASE", "USER", "ROLE", "QUOTA", "SETTINGS", "ROW", "POLICY", "FUNCTION", "NAMED", "RESOURCE", "WORKLOAD",
-    ];
+    const KINDS: [&str; 11] =
+        ["DATABASE", "USER", "ROLE", "QUOTA", "SETTINGS", "ROW", "POLICY", "FUNCTION", "NAMED", "RESOURCE", "WORKLOAD"];
     let first = words.first()?;
     let told = |count: usize| words.iter().take(count).map(|word| word.text.to_ascii_uppercase()).collect::<Vec<_>>();
     if ["GRANT", "REVOKE", "SYSTEM", "KILL"].iter().any(|word| first.is(word)) {
@@ -117,15 +116,19 @@ fn adapted(sql: &str, live: &[&str], scratch: &str, written: &mut Written) -> St
             && let Some(mut last) = next(2)
         {
             // A name with a macro or a dash in it is in quotes; a bare one in braces is four words.
-            while let Some(more) = words.iter().find(|more| more.at == last.end() && !matches!(more.text, "(" | "," | ";")) {
+            while let Some(more) =
+                words.iter().find(|more| more.at == last.end() && !matches!(more.text, "(" | "," | ";"))
+            {
                 last = more;
             }
             out += &sql[done..word.at];
             done = last.end();
         } else if word.is("ENGINE")
-            && let Some(begin) = next(1).filter(|sign| sign.text == "=").and(next(2)).or(next(1)).filter(|it| {
-                it.text.starts_with("Replicated") && it.text.ends_with("MergeTree")
-            })
+            && let Some(begin) = next(1)
+                .filter(|sign| sign.text == "=")
+                .and(next(2))
+                .or(next(1))
+                .filter(|it| it.text.starts_with("Replicated") && it.text.ends_with("MergeTree"))
         {
             let open = words.iter().position(|it| it.at == begin.at).and_then(|at| words.get(at + 1));
             let end = match open.filter(|open| open.text == "(") {
@@ -172,7 +175,8 @@ fn elsewhere(sql: &str, own: &str) -> Option<String> {
         return None;
     }
     // Behind the question of a view, or the rows of an insert, nothing is changed.
-    let end = words.iter().position(|word| word.depth == 0 && (word.is("AS") || word.is("SELECT"))).unwrap_or(words.len());
+    let end =
+        words.iter().position(|word| word.depth == 0 && (word.is("AS") || word.is("SELECT"))).unwrap_or(words.len());
     let mut places = (0..end).filter(|place| words[*place].depth == 0);
     places.find_map(|place| {
         let (name, point) = (words.get(place + 1)?, words.get(place + 2)?);
@@ -200,13 +204,19 @@ mod tests {
     fn a_statement_runs_in_the_scratch_database_and_on_no_cluster() {
         let mut written = Written::default();
         for (sql, expected) in [
-            ("CREATE TABLE m.t ON CLUSTER '{cluster}' (x UInt8) ENGINE = Memory", "CREATE TABLE s.t  (x UInt8) ENGINE = Memory"),
+            (
+                "CREATE TABLE m.t ON CLUSTER '{cluster}' (x UInt8) ENGINE = Memory",
+                "CREATE TABLE s.t  (x UInt8) ENGINE = Memory",
+            ),
             ("CREATE TABLE t ON CLUSTER c (x UInt8) ENGINE = Memory", "CREATE TABLE t  (x UInt8) ENGINE = Memory"),
             (
                 "CREATE TABLE r (x UInt8) ENGINE = ReplicatedReplacingMergeTree('/p/{shard}', '{replica}', x) ORDER BY x",
                 "CREATE TABLE r (x UInt8) ENGINE = ReplacingMergeTree(x) ORDER BY x",
             ),
-            ("CREATE TABLE d AS m.t ENGINE = Distributed('c', 'm', 't')", "CREATE TABLE d AS s.t ENGINE = Distributed('c', 's', 't')"),
+            (
+                "CREATE TABLE d AS m.t ENGINE = Distributed('c', 'm', 't')",
+                "CREATE TABLE d AS s.t ENGINE = Distributed('c', 's', 't')",
+            ),
         ] {
             assert_eq!(adapted(sql, &["m"], "s", &mut written), expected);
         }

@@ -40,9 +40,12 @@ pub(super) fn column(column: &Column) -> String {
     if !column.comment.is_empty() || column.default == "EPHEMERAL" {
         text += &format!(" COMMENT {}", literal(&column.comment));
     }
-    for (word, clause) in
-        [("CODEC", &column.codec), ("STATISTICS", &column.statistics), (" TTL ", &column.ttl), ("SETTINGS ", &column.settings)]
-    {
+    for (word, clause) in [
+        ("CODEC", &column.codec),
+        ("STATISTICS", &column.statistics),
+        (" TTL ", &column.ttl),
+        ("SETTINGS ", &column.settings),
+    ] {
         if !clause.is_empty() {
             text += &format!(" {}{clause}", word.trim_start());
         }
@@ -156,7 +159,9 @@ mod tests {
             assert_eq!(tried(&sql, "s"), text("", "ReplacingMergeTree(v)"));
         }
         made.engine = "MergeTree".to_owned();
-        assert!(live(&table("t", &made), "m", "").contains("ENGINE = ReplicatedMergeTree('/a/{shard}', '{replica}')\n"));
+        assert!(
+            live(&table("t", &made), "m", "").contains("ENGINE = ReplicatedMergeTree('/a/{shard}', '{replica}')\n")
+        );
         assert_eq!(live("SELECT dictGet('{database}.d', '{database}')", "m", ""), "SELECT dictGet('m.d', 'm')");
     }
 
