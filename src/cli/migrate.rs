@@ -17,12 +17,15 @@ use super::versioned;
 use crate::config::Config;
 use crate::config::duration::parse_duration;
 use crate::migrate::apply::{self, Event, Options};
+use crate::migrate::clickhouse;
 use crate::migrate::control;
 use crate::migrate::folder::{Folder, Transactions};
 use crate::migrate::import::{self, Format};
 use crate::migrate::pending::Order;
 use crate::migrate::report::{self, Changes, Report};
+use crate::migrate::schema::Origin;
 use crate::migrate::set;
+use crate::migrate::statements::Language;
 use crate::migrate::target::{self, Target};
 
 /// Where migrations are when nobody says; that of Atlas.
@@ -58,6 +61,8 @@ pub(super) enum Command {
     Apply(Apply),
     /// Says which version a database is at, without doing anything to it but in its ledger.
     Set(Set),
+    /// Breaks the lock of an apply of ClickHouse that is known to be dead, without waiting until it is taken for that.
+    Unlock(Unlock),
     /// Makes a folder out of that of flyway, goose, dbmate, golang-migrate or liquibase.
     Import(Import),
 }
@@ -73,7 +78,7 @@ pub(super) struct Dir {
 pub(super) struct Validate {
     #[command(flatten)]
     dir: Dir,
-    /// A server: all files are replayed on a scratch database there.
+    /// A server, postgres://… or clickhouse://…: all files are replayed on a scratch database there.
     #[arg(long, value_name = "URL")]
     dev_url: Option<String>,
 }
@@ -102,7 +107,8 @@ impl Dir {
 /// Which database.
 #[derive(clap::Args)]
 pub(super) struct At {
-    /// The database, as postgres://user:password@host/database; ?search_path= names the one schema that is worked in.
+    /// The database, as postgres://user:password@host/database; ?search_path= names the one schema that is worked in. Or
+    /// clickhouse://user:password@host:8123/database; with ?cluster= it is changed on all servers of that cluster.
     #[arg(long, short, value_name = "URL", conflicts_with_all = ["source", "control"])]
     url: Option<String>,
     /// A source of the configuration [default: the only one].
@@ -111,7 +117,7 @@ pub(super) struct At {
     /// The control store of the configuration.
     #[arg(long)]
     pub(super) control: bool,
-    /// The schema of the ledger [default: that of ?search_path=, or atlas_schema_revisions].
+    /// The schema of the ledger, in ClickHouse the database [default: that of ?search_path=, or atlas_schema_revisions].
     #[arg(long, value_name = "SCHEMA")]
     revisions_schema: Option<String>,
 }
@@ -129,7 +135,9 @@ impl At {
         let name = match (&self.source, &names[..]) {
             (Some(name), _) => name.as_str(),
             (None, [only]) => only,
-            (None, _) => bail!("choose a database: expected --url postgres://…, --source NAME or --control"),
+            (None, _) => {
+                bail!("choose a database: expected --url postgres://… or clickhouse://…, --source NAME or --control")
+            }
         };
         let Some(source) = config.sources.get(name) else {
             bail!("find source {name:?} in the configuration: expected one of {}", names.join(", "));
@@ -186,8 +194,9 @@ pub(super) struct Apply {
     #[arg(long)]
     allow_dirty: bool,
     /// A transaction for each file, one for all, or none. A file may say otherwise (-- atlas:txmode none).
-    #[arg(long, value_enum, default_value_t = TxMode::File, value_name = "MODE")]
-    tx_mode: TxMode,
+    /// [default: file; in ClickHouse, which has none, none]
+    #[arg(long, value_enum, value_name = "MODE")]
+    tx_mode: Option<TxMode>,
     /// What becomes of files that are new among those that were applied: linear refuses, linear-skip leaves them out,
     /// non-linear applies them first.
     #[arg(long, value_enum, default_value_t = ExecOrder::Linear, value_name = "ORDER")]
@@ -215,6 +224,14 @@ pub(super) struct Set {
     /// As JSON, in the form of Atlas.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Unlock {
+    /// Who has it, as an apply that waited for it was told.
+    holder: String,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(clap::Args)]
@@ -253,11 +270,16 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
             let folder = dir.checked(false)?;
             for file in folder.files() {
                 file.transactions()?;
-                file.statements()?;
+                // Whose SQL it is shows only where it is applied.
+                file.statements().or_else(|fault| file.statements_in(Language::ClickHouse).map_err(|_| fault))?;
             }
             say(&format!("{} of {} are as they were hashed\n", files(folder.files().len()), folder.path().display()))?;
-            if let Some(server) = dev_url {
-                versioned::validate(&folder, &server).await?;
+            match dev_url {
+                Some(server) if Target::read(&server)?.language() == Language::ClickHouse => {
+                    replay(&folder, &server).await?;
+                }
+                Some(server) => versioned::validate(&folder, &server).await?,
+                None => {}
             }
         }
         Command::Diff(command) => return versioned::diff(command, config).await,
@@ -272,6 +294,14 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
         Command::Status(command) => return status(command, config).await,
         Command::Apply(command) => apply(command, config).await?,
         Command::Set(command) => set(command, config).await?,
+        Command::Unlock(Unlock { holder, at }) => {
+            let target = at.target(config)?;
+            if target.language() != Language::ClickHouse {
+                bail!("break a lock of Postgres: it ends with the session that holds it; end that session instead");
+            }
+            clickhouse::unlock(&target, at.schema().as_deref(), &holder).await?;
+            say(&format!("the lock of {holder} is broken\n"))?;
+        }
         Command::Import(command) => {
             let (from, format) = target::place(&command.from)?;
             let format = Format::ALL.iter().find(|(name, _)| Some(*name) == format.as_deref());
@@ -285,6 +315,13 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Applies a folder where nobody else is.
+async fn replay(folder: &Folder, url: &str) -> anyhow::Result<()> {
+    let server = clickhouse::connect(url).await?;
+    clickhouse::read(&Origin::Folder(folder.path().to_owned()), Some(&server), &[server.database()], &[]).await?;
+    Ok(())
 }
 
 pub(super) fn files(count: usize) -> String {
@@ -356,11 +393,11 @@ async fn apply(command: Apply, config: impl Fn() -> anyhow::Result<Config>) -> a
         dry_run: command.dry_run,
         baseline: command.baseline,
         allow_dirty: command.allow_dirty,
-        transactions: match command.tx_mode {
+        transactions: command.tx_mode.map(|mode| match mode {
             TxMode::File => Transactions::File,
             TxMode::All => Transactions::All,
             TxMode::None => Transactions::None,
-        },
+        }),
         order: match command.exec_order {
             ExecOrder::Linear => Order::Linear,
             ExecOrder::LinearSkip => Order::LinearSkip,

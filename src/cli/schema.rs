@@ -1,5 +1,7 @@
 //! `martello schema`
 
+mod clickhouse;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -112,7 +114,13 @@ pub(super) struct Looking {
     /// Names that are left alone, of a schema or in one, with * for any characters. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     ignore: Vec<String>,
-    /// How long a statement waits for a lock before it is tried later.
+    /// The cluster of ClickHouse on which every statement runs [default: that of ?cluster= in the URL].
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Drops what is left of ClickHouse's tables when they are built anew, instead of keeping it under another name.
+    #[arg(long)]
+    drop_old: bool,
+    /// How long a statement waits for a lock before it is tried later; with ClickHouse, how long another apply is waited for.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
     lock_timeout: Duration,
 }
@@ -224,6 +232,9 @@ impl Sides {
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+    if clickhouse::is_concerned(&command, config) {
+        return clickhouse::run(command, config).await;
+    }
     match command {
         Command::Inspect { of, format, looking } => {
             let of = origin(&of, config);

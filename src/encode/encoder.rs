@@ -196,11 +196,7 @@ impl Encoder {
 }
 
 /// A batch as messages of Arrow. Behind the end there is none any more.
-fn buffers(
-    schema: &SchemaRef,
-    writer: Option<&mut StreamEncoder>,
-    batch: &RecordBatch,
-) -> Result<Vec<Buffer>, Error> {
+fn buffers(schema: &SchemaRef, writer: Option<&mut StreamEncoder>, batch: &RecordBatch) -> Result<Vec<Buffer>, Error> {
     let batch = fitted(schema, batch).map_err(Error::Arrow)?;
     writer.map_or_else(|| Ok(Vec::new()), |writer| writer.encode(&batch).map_err(Error::Arrow))
 }

@@ -277,7 +277,8 @@ impl Asking<'_> {
         for (key, slot) in &prepared.slots {
             if let Slot::Part(place) = slot {
                 let told = self.context.engine.explain(&prepared.parts[*place].plan).await.map_err(Problem::from)?;
-                let mut told: serde_json::Value = serde_json::from_slice(&told.body).map_err(|_| problem::internal())?;
+                let mut told: serde_json::Value =
+                    serde_json::from_slice(&told.body).map_err(|_| problem::internal())?;
                 all.insert(key.clone(), told["data"].take());
             }
         }

@@ -5,16 +5,16 @@
 
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
 use tokio::sync::watch;
 
-use super::error::{Error, failed, said};
+use super::database::{Database, Refusal};
+use super::error::Error;
 use super::folder::{File, Folder, Transactions, partial_hashes};
 use super::ledger::{Kind, Revision, operator};
 use super::pending::{Order, pending, unknown};
 use super::report::{Applied, Failure, Report};
-use super::session::{Session, place_of, stopped};
-use super::statements::Statement;
+use super::session::stopped;
+use super::statements::{Language, Statement};
 use super::target::Target;
 use crate::clock;
 
@@ -29,8 +29,8 @@ pub struct Options {
     pub baseline: Option<String>,
     /// Begin in a database that is not empty.
     pub allow_dirty: bool,
-    /// In which transactions, where files do not say.
-    pub transactions: Transactions,
+    /// In which transactions, where files do not say; as the database has them where nobody does.
+    pub transactions: Option<Transactions>,
     /// What becomes of files that are new among those that were applied.
     pub order: Order,
     /// How long others are waited for.
@@ -48,7 +48,7 @@ impl Default for Options {
             dry_run: false,
             baseline: None,
             allow_dirty: false,
-            transactions: Transactions::File,
+            transactions: None,
             order: Order::Linear,
             lock_timeout: Duration::from_secs(10),
             amount: None,
@@ -117,32 +117,48 @@ async fn applied(
     {
         return Err(unknown(version, folder.files()));
     }
-    let mut session = Session::open(target, options.revisions_schema.as_deref()).await?;
-    if !options.dry_run {
-        session.lock(options.lock_timeout, stop).await?;
+    let mode = options.transactions.unwrap_or(target.transactions());
+    if target.language() == Language::ClickHouse && mode != Transactions::None {
+        return Err(Error::Untransacted { asked: format!("--tx-mode {}", mode.as_str()) });
     }
-    let rows = session.rows().await?;
+    let mut database = Database::open(target, options.revisions_schema.as_deref()).await?;
+    let outcome = within(&mut database, folder, mode, options, stop, watcher, report).await;
+    database.close(outcome.is_ok()).await;
+    outcome
+}
+
+async fn within(
+    database: &mut Database,
+    folder: &Folder,
+    mode: Transactions,
+    options: &Options,
+    stop: &mut watch::Receiver<bool>,
+    watcher: &mut Watcher<'_>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    if !options.dry_run {
+        database.lock(options.lock_timeout, stop).await?;
+    }
+    let rows = database.rows().await?;
     if rows.is_empty() && options.baseline.is_none() && !options.allow_dirty {
-        session.clean().await?;
+        database.clean().await?;
     }
     let baseline = options.baseline.as_deref().filter(|_| rows.is_empty());
     let files = chosen(folder, &rows, baseline, options)?;
-    let tasks = files.iter().map(|file| Task::of(file, &rows, options)).collect::<Result<Vec<_>, _>>()?;
+    let tasks =
+        files.iter().map(|file| Task::of(file, &rows, mode, database.language())).collect::<Result<Vec<_>, _>>()?;
     report.plan(&rows, files.iter().copied());
     if !options.dry_run && (!tasks.is_empty() || baseline.is_some()) {
-        session.ledger.make(&mut session.connection).await?;
+        database.make().await?;
     }
     if let Some(file) = baseline.and_then(|version| folder.files().iter().find(|file| file.version() == version)) {
         let row = Revision::new(file.version(), file.description(), Kind::BASELINE, "");
         if !options.dry_run {
-            session.ledger.write(&mut session.connection, &row).await?;
+            database.write(&row).await?;
         }
         report.current.clone_from(&row.version);
     }
-    let mut run = Run { session, stop, watcher, report, mode: options.transactions, dry: options.dry_run };
-    run.all(tasks).await?;
-    run.session.close().await;
-    Ok(())
+    Run { database, stop, watcher, report, mode, dry: options.dry_run }.all(tasks).await
 }
 
 /// The files to apply now.
@@ -180,19 +196,22 @@ struct Task<'f> {
 }
 
 impl<'f> Task<'f> {
-    fn of(file: &'f File, rows: &[Revision], options: &Options) -> Result<Self, Error> {
+    fn of(file: &'f File, rows: &[Revision], mode: Transactions, language: Language) -> Result<Self, Error> {
         let name = || file.name.clone();
         let hash = file.hash.as_ref().ok_or_else(|| Error::Unsummed { file: name() })?;
         if !file.directive("txtar").is_empty() {
             return Err(Error::Checks { file: name() });
         }
-        let mode = match (file.transactions()?, options.transactions) {
+        let mode = match (file.transactions()?, mode) {
+            (Some(asked), _) if language == Language::ClickHouse && asked != Transactions::None => {
+                return Err(Error::Untransacted { asked: format!("txmode {} of {}", asked.as_str(), file.name) });
+            }
             (Some(mode), Transactions::All) => {
                 return Err(Error::Transactions { file: name(), mode: mode.as_str() });
             }
             (Some(mode), _) | (None, mode) => mode,
         };
-        let statements = file.statements()?;
+        let statements = file.statements_in(language)?;
         let hashes = partial_hashes(&statements);
         let mut row = match rows.iter().find(|row| row.version == file.version()) {
             Some(row) => row.clone(),
@@ -216,7 +235,7 @@ impl<'f> Task<'f> {
             let words: Vec<String> = text.split_whitespace().take(2).map(str::to_ascii_lowercase).collect();
             match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 ["set", second] => !matches!(second, "local" | "constraints" | "transaction"),
-                ["reset", _] => true,
+                ["reset" | "use", _] => true,
                 ["select", second] => second.trim_start_matches("pg_catalog.").starts_with("set_config("),
                 _ => false,
             }
@@ -227,7 +246,7 @@ impl<'f> Task<'f> {
 }
 
 struct Run<'r, 'w> {
-    session: Session,
+    database: &'r mut Database,
     stop: &'r mut watch::Receiver<bool>,
     watcher: &'r mut Watcher<'w>,
     report: &'r mut Report,
@@ -240,7 +259,7 @@ impl Run<'_, '_> {
         let together = self.mode == Transactions::All && !tasks.is_empty() && !self.dry;
         let last = tasks.last().map(|task| task.file.name.clone()).unwrap_or_default();
         if together {
-            self.order("BEGIN").await.map_err(failed("begin a transaction"))?;
+            self.database.begin().await?;
         }
         for task in tasks {
             self.report.applied.push(Applied {
@@ -261,13 +280,9 @@ impl Run<'_, '_> {
             (self.watcher)(Event::Done { file, statements: count, took: begun.elapsed() });
         }
         if together {
-            self.order("COMMIT").await.map_err(|error| Error::Commit { file: last, why: said(&error) })?;
+            self.database.commit().await.map_err(|why| Error::Commit { file: last, why })?;
         }
         Ok(())
-    }
-
-    async fn order(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(text).execute(&mut self.session.connection).await.map(drop)
     }
 
     async fn one(&mut self, mut task: Task<'_>) -> Result<(), Error> {
@@ -281,11 +296,11 @@ impl Run<'_, '_> {
         }
         let alone = task.mode == Transactions::File;
         if alone {
-            self.order("BEGIN").await.map_err(failed("begin a transaction"))?;
+            self.database.begin().await?;
         }
         for text in task.settings() {
-            let text = AssertSqlSafe(text.to_owned());
-            sqlx::raw_sql(text).execute(&mut self.session.connection).await.map_err(failed("set what the file set"))?;
+            let set = self.database.execute(text).await;
+            set.map_err(|refusal| Error::Database { what: "set what the file set", why: refusal.why })?;
         }
         let begun = clock::instant();
         task.row.executed_at = clock::now();
@@ -302,10 +317,10 @@ impl Run<'_, '_> {
         task.row.partial_hashes.clear();
         self.write(&task.row).await?;
         if alone {
-            let committed = self.order("COMMIT").await;
-            committed.map_err(|error| Error::Commit { file: task.file.name.clone(), why: said(&error) })?;
+            let committed = self.database.commit().await;
+            committed.map_err(|why| Error::Commit { file: task.file.name.clone(), why })?;
         }
-        self.session.reset().await
+        self.database.reset().await
     }
 
     fn begin_statement(&mut self, number: usize, text: &str) {
@@ -316,7 +331,7 @@ impl Run<'_, '_> {
     }
 
     async fn write(&mut self, row: &Revision) -> Result<(), Error> {
-        self.session.ledger.write(&mut self.session.connection, row).await
+        self.database.write(row).await
     }
 
     async fn statement(&mut self, task: &mut Task<'_>, at: usize) -> Result<(), Error> {
@@ -329,8 +344,9 @@ impl Run<'_, '_> {
         if *self.stop.borrow() {
             return Err(interrupted());
         }
+        self.database.note(&task.row, &task.hashes[at]).await?;
         self.begin_statement(at + 1, &statement.text);
-        let executed = sqlx::raw_sql(AssertSqlSafe(statement.text.clone())).execute(&mut self.session.connection);
+        let executed = self.database.execute(&statement.text);
         let executed = match task.mode {
             // It is in the database when it ends, and the ledger must know: it is waited for.
             Transactions::None => executed.await,
@@ -340,19 +356,19 @@ impl Run<'_, '_> {
             },
         };
         match executed {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failed(task, at, &error).await),
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.failed(task, at, refusal).await),
         }
     }
 
     /// A statement failed: what stands in the database stays in the ledger, and what it said besides.
-    async fn failed(&mut self, task: &mut Task<'_>, at: usize, error: &sqlx::Error) -> Error {
-        let (why, text) = (said(error), task.statements[at].text.clone());
+    async fn failed(&mut self, task: &mut Task<'_>, at: usize, refusal: Refusal) -> Error {
+        let (why, text) = (refusal.why, task.statements[at].text.clone());
         if task.mode != Transactions::None {
             // A connection that is gone has rolled back by itself.
-            let _ = self.order("ROLLBACK").await;
+            self.database.rollback().await;
             // A file that commits on its own has left what it committed.
-            let rows = self.session.rows().await.unwrap_or_default();
+            let rows = self.database.rows().await.unwrap_or_default();
             if let Some(row) = rows.into_iter().find(|row| row.version == task.row.version && row.is_partial()) {
                 (task.row, task.mode) = (row, Transactions::None);
             }
@@ -362,7 +378,7 @@ impl Run<'_, '_> {
             // The row is as good without: it says how many statements are applied.
             let _ = self.write(&task.row).await;
         }
-        let line = task.file.line(task.statements[at].at + place_of(error, &text));
+        let line = task.file.line(task.statements[at].at + refusal.at);
         if let Some(applied) = self.report.applied.last_mut() {
             applied.error = Some(Failure { stmt: text, text: why.clone() });
         }

@@ -152,6 +152,28 @@ pub enum Error {
         /// What it says.
         mode: &'static str,
     },
+    /// Transactions are asked of a database that has none.
+    #[error(
+        "apply in transactions ({asked}): ClickHouse has none, and each statement stands by itself. Leave it out, or say none"
+    )]
+    Untransacted {
+        /// What asks for them.
+        asked: String,
+    },
+    /// Somebody else has taken the lock in the meantime.
+    #[error("go on: the lock of migrations is no longer held by this apply ({holder} has it). Nothing more was begun")]
+    LockLost {
+        /// Who has it.
+        holder: String,
+    },
+    /// Nobody of that name holds the lock.
+    #[error("break the lock of {asked}: {held}")]
+    NotHeld {
+        /// Whose lock was to be broken.
+        asked: String,
+        /// Who holds it.
+        held: String,
+    },
     /// A file is not summed, so the ledger could not say which it was.
     #[error(
         "apply {file}: it says sum ignore, so {SUM_FILE} has no hash that the ledger could keep. Take that line out"

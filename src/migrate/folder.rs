@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::statements::{self, Statement, split};
+use super::statements::{self, Language, Statement, split};
 
 /// The file that holds the hashes.
 pub const SUM_FILE: &str = "atlas.sum";
@@ -355,12 +355,20 @@ impl File {
         1 + self.text.as_bytes()[..byte.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// Its statements.
+    /// Its statements, where they are Postgres's.
     ///
     /// # Errors
     /// When it cannot be cut.
     pub fn statements(&self) -> Result<Vec<Statement>, Error> {
-        split(&self.text).map_err(|source| Error::Statements { file: self.name.clone(), source })
+        self.statements_in(Language::Postgres)
+    }
+
+    /// Its statements.
+    ///
+    /// # Errors
+    /// When it cannot be cut.
+    pub fn statements_in(&self, language: Language) -> Result<Vec<Statement>, Error> {
+        split(&self.text, language).map_err(|source| Error::Statements { file: self.name.clone(), source })
     }
 
     /// The arguments of a directive of the whole file: it stands in the comments at the top that a blank line parts from
@@ -489,7 +497,7 @@ mod tests {
 
     #[test]
     fn hashes_of_statements_add_up() {
-        let statements = split("SELECT 1; SELECT 2;").expect("statements");
+        let statements = split("SELECT 1; SELECT 2;", Language::Postgres).expect("statements");
         let hashes = partial_hashes(&statements);
         let by_hand = |text: &str| format!("h1:{}", STANDARD.encode(digest(&SHA256, text.as_bytes())));
         assert_eq!(hashes, [by_hand("SELECT 1;"), by_hand("SELECT 1;SELECT 2;")]);

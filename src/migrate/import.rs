@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::folder::{self, Folder};
-use super::statements::split;
+use super::statements::{Language, split};
 use crate::clock;
 
 /// What stands above a file that runs outside transactions.
@@ -177,7 +177,7 @@ fn converted(mut texts: Vec<(String, String)>, format: Format) -> Result<Vec<(St
                 (version.to_owned(), description.to_owned(), text)
             }
         };
-        split(&text).map_err(|error| fault(&error.to_string()))?;
+        split(&text, Language::Postgres).map_err(|error| fault(&error.to_string()))?;
         let version: Vec<String> = version.split('.').map(str::to_owned).collect();
         if version.iter().any(String::is_empty) {
             return Err(fault("its name has no version"));

@@ -32,6 +32,16 @@ impl Kind {
     /// Begun, and then said to be there.
     pub const APPLIED_AND_SET: Self = Self(6);
 
+    /// As the ledger has it.
+    pub(super) fn number(self) -> i64 {
+        self.0
+    }
+
+    /// What a ledger has.
+    pub(super) fn numbered(number: i64) -> Self {
+        Self(number)
+    }
+
     fn is_set(self) -> bool {
         self.0 & Self::SET.0 != 0
     }

@@ -5,7 +5,9 @@
 //! is prepared by name (`persistent(false)`): a migration may say `DISCARD ALL`.
 
 pub mod apply;
+pub mod clickhouse;
 pub mod control;
+mod database;
 pub mod error;
 pub mod folder;
 pub mod import;

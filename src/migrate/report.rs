@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::database::Database;
 use super::error::Error;
 use super::folder::{File, Folder};
 use super::ledger::{Revision, instant};
 use super::pending::pending;
-use super::session::Session;
 use super::target::Target;
 use crate::clock;
 
@@ -24,7 +24,7 @@ pub struct Env {
 
 impl Env {
     pub(super) fn of(folder: &Folder, target: &Target) -> Self {
-        Self { driver: "postgres", url: target.clone(), dir: format!("file://{}", folder.path().display()) }
+        Self { driver: target.driver(), url: target.clone(), dir: format!("file://{}", folder.path().display()) }
     }
 }
 
@@ -106,9 +106,9 @@ impl Status {
 /// # Errors
 /// When it cannot be asked, or the folder does not go with its ledger.
 pub async fn status(folder: &Folder, target: &Target, revisions_schema: Option<&str>) -> Result<Status, Error> {
-    let mut session = Session::open(target, revisions_schema).await?;
-    let rows = session.rows().await;
-    session.close().await;
+    let mut database = Database::open(target, revisions_schema).await?;
+    let rows = database.rows().await;
+    database.close(rows.is_ok()).await;
     let rows = rows?;
     let left = pending(folder.files(), &rows, None)?;
     let disorder = (!left.out_of_order.is_empty()).then(|| left.disorder().to_string());
@@ -140,7 +140,7 @@ pub async fn status(folder: &Folder, target: &Target, revisions_schema: Option<&
         status.error = last.error.replace('\n', " ");
         status.count = last.applied;
         status.total = match file {
-            Some(file) => file.statements()?.len(),
+            Some(file) => file.statements_in(target.language())?.len(),
             None => last.total,
         };
     }

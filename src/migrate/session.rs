@@ -194,7 +194,8 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 async fn connect(target: &Target) -> Result<PgConnection, Error> {
     let unreachable = |why| Error::Unreachable { place: target.place(), why };
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(target.options())).await;
+    let options = target.options().ok_or_else(|| unreachable("it is no Postgres".to_owned()))?;
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await;
     let connected = connected.map_err(|_| unreachable(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs())))?;
     connected.map_err(|error| unreachable(said(&error)))
 }

@@ -2,7 +2,18 @@
 //! hashes their texts, so a cut elsewhere would make every file look changed.
 //!
 //! What decides: the delimiter outside quotes and parentheses, even where a comment would begin with it; dollar quotes;
-//! `BEGIN ATOMIC … END` and `BEGIN … END` as one; a comment above a statement is not part of its text.
+//! `BEGIN ATOMIC … END` and `BEGIN … END` as one; a comment above a statement is not part of its text. ClickHouse has no
+//! blocks, and a backslash keeps the next character in all of its quotes.
+
+/// Whose SQL a file has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Language {
+    /// That of Postgres.
+    #[default]
+    Postgres,
+    /// That of ClickHouse.
+    ClickHouse,
+}
 
 /// A statement, and where it stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,8 +66,11 @@ const COMMAND: &str = "delimiter";
 ///
 /// # Errors
 /// When parentheses or quotes do not match.
-pub fn split(file: &str) -> Result<Vec<Statement>, Error> {
-    Scanner::new(file).map_err(|fault| place(file, 0, fault))?.all().map_err(|(at, fault)| place(file, at, fault))
+pub fn split(file: &str, language: Language) -> Result<Vec<Statement>, Error> {
+    Scanner::new(file, language)
+        .map_err(|fault| place(file, 0, fault))?
+        .all()
+        .map_err(|(at, fault)| place(file, at, fault))
 }
 
 fn place(file: &str, at: usize, fault: Fault) -> Error {
@@ -71,6 +85,7 @@ type Found<T> = Result<T, (usize, Fault)>;
 
 struct Scanner<'f> {
     file: &'f str,
+    language: Language,
     /// Where the statement begins that is being read.
     begun: usize,
     /// What is looked at next.
@@ -80,8 +95,9 @@ struct Scanner<'f> {
 }
 
 impl<'f> Scanner<'f> {
-    fn new(file: &'f str) -> Result<Self, Fault> {
-        let mut scanner = Self { file, begun: 0, at: 0, delimiter: SEMICOLON.to_owned(), comments: Vec::new() };
+    fn new(file: &'f str, language: Language) -> Result<Self, Fault> {
+        let delimiter = SEMICOLON.to_owned();
+        let mut scanner = Self { file, language, begun: 0, at: 0, delimiter, comments: Vec::new() };
         if let Some(rest) = file.strip_prefix(DELIMITER) {
             let (named, _) = rest.split_once('\n').ok_or(Fault::Nothing)?;
             scanner.delimiter = unescaped(named.trim_end_matches('\r'));
@@ -94,7 +110,7 @@ impl<'f> Scanner<'f> {
     /// A scanner of what follows, for the body of a block.
     fn inner(&self) -> Self {
         let delimiter = self.delimiter.clone();
-        Self { file: self.file, begun: self.at, at: self.at, delimiter, comments: Vec::new() }
+        Self { file: self.file, language: self.language, begun: self.at, at: self.at, delimiter, comments: Vec::new() }
     }
 
     fn all(mut self) -> Found<Vec<Statement>> {
@@ -146,7 +162,7 @@ impl<'f> Scanner<'f> {
                 self.skip_comment(2, "\n");
             } else if rest.starts_with("/*") {
                 self.skip_comment(2, "*/");
-            } else if self.delimiter == SEMICOLON && self.skip_block() {
+            } else if self.language == Language::Postgres && self.delimiter == SEMICOLON && self.skip_block() {
                 return Ok(Some(self.cut()));
             } else {
                 self.at += next.len_utf8();
@@ -167,10 +183,14 @@ impl<'f> Scanner<'f> {
         statement
     }
 
-    /// A quote ends with its like; two of them are two quotes. In `E'…'` a backslash keeps the next character.
+    /// A quote ends with its like; two of them are two quotes. In `E'…'`, and always in ClickHouse, a backslash keeps the
+    /// next character.
     fn skip_quoted(&mut self, quote: char) -> Found<()> {
         let begun = self.at;
-        let escapes = quote == '\'' && self.file[self.begun..begun].ends_with(['E', 'e']);
+        let escapes = match self.language {
+            Language::Postgres => quote == '\'' && self.file[self.begun..begun].ends_with(['E', 'e']),
+            Language::ClickHouse => true,
+        };
         let mut inside = self.file[begun + 1..].char_indices();
         while let Some((at, character)) = inside.next() {
             if character == '\\' && escapes {
@@ -302,7 +322,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn texts(file: &str) -> Vec<String> {
-        split(file).expect("statements").into_iter().map(|statement| statement.text).collect()
+        split(file, Language::Postgres).expect("statements").into_iter().map(|statement| statement.text).collect()
     }
 
     #[test]
@@ -339,9 +359,25 @@ mod tests {
     }
 
     #[test]
+    fn clickhouse_has_backslashes_in_quotes_and_no_blocks() {
+        let cases: [(&str, &[&str]); 5] = [
+            ("SELECT 'a\\';b'; SELECT 2;", &["SELECT 'a\\';b';", "SELECT 2;"]),
+            ("SELECT `a\\`;b`; SELECT \"c\\\";d\";", &["SELECT `a\\`;b`;", "SELECT \"c\\\";d\";"]),
+            ("SELECT 'it''s;\\\\'; SELECT 2;", &["SELECT 'it''s;\\\\';", "SELECT 2;"]),
+            ("SELECT $sql$a;b$sql$; SELECT 2;", &["SELECT $sql$a;b$sql$;", "SELECT 2;"]),
+            ("SELECT 1 AS begin ; SELECT 2 AS end; SELECT 3", &["SELECT 1 AS begin ;", "SELECT 2 AS end;", "SELECT 3"]),
+        ];
+        for (file, expected) in cases {
+            let found: Vec<String> =
+                split(file, Language::ClickHouse).expect(file).into_iter().map(|statement| statement.text).collect();
+            assert_eq!(found, expected, "{file}");
+        }
+    }
+
+    #[test]
     fn a_comment_right_above_belongs_to_its_statement_and_one_behind_a_blank_line_does_not() {
         let file = "-- of the file\n\n-- of the first\n-- too\nSELECT 1;\n\n/* of the second */\nSELECT 2;\n";
-        let statements = split(file).expect("statements");
+        let statements = split(file, Language::Postgres).expect("statements");
         assert_eq!(statements[0].comments, ["-- of the first\n", "-- too\n"]);
         assert_eq!(statements[1].comments, ["/* of the second */"]);
         assert_eq!(&file[statements[1].at..], "SELECT 2;\n");
@@ -355,7 +391,7 @@ mod tests {
             ("SELECT 1;\n\nSELECT 'a;", 3, Fault::Quote),
             ("-- atlas:delimiter //", 1, Fault::Nothing),
         ] {
-            let error = split(file).expect_err(file);
+            let error = split(file, Language::Postgres).expect_err(file);
             assert_eq!((error.line, error.fault), (line, fault), "{file}");
         }
     }
@@ -372,7 +408,7 @@ mod tests {
 
         #[test]
         fn any_text_at_all_is_cut_or_refused(file in "[-;()'\"$a \nBEGIN*/]{0,40}") {
-            if let Ok(statements) = split(&file) {
+            if let Ok(statements) = split(&file, Language::Postgres) {
                 prop_assert!(statements.iter().all(|statement| !statement.text.is_empty()));
             }
         }

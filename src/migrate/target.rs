@@ -1,4 +1,4 @@
-//! Where migrations go to and come from, as Atlas writes it: `postgres://…` and `file://…`.
+//! Where migrations go to and come from, as Atlas writes it: `postgres://…`, `clickhouse://…` and `file://…`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -10,31 +10,50 @@ use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
 use super::error::Error;
-use super::folder::{Folder, SUM_FILE};
+use super::folder::{Folder, SUM_FILE, Transactions};
+use super::statements::Language;
 
 /// The parameter of a URL that names the one schema that is worked in.
 const SCHEMA: &str = "search_path";
 /// What a report shows in place of a secret.
 const HIDDEN: &str = "xxxxx";
+/// The scheme of a ClickHouse's URL.
+pub(super) const CLICKHOUSE: &str = "clickhouse";
+/// What a URL should look like.
+const EXPECTED: &str = "postgres://… or clickhouse://…";
 
 /// A database.
 #[derive(Clone, Debug)]
 pub struct Target {
     url: Url,
     schema: Option<String>,
-    options: PgConnectOptions,
+    engine: Engine,
+}
+
+/// Which database it is, and what its driver takes.
+#[derive(Clone, Debug)]
+enum Engine {
+    Postgres(Box<PgConnectOptions>),
+    /// The URL as it was written: the driver reads it.
+    ClickHouse(String),
 }
 
 impl Target {
     /// Reads a URL.
     ///
     /// # Errors
-    /// When it is none of a Postgres.
+    /// When it is none of a Postgres or a ClickHouse.
     pub fn read(text: &str) -> Result<Self, Error> {
         // The URL itself is not repeated: it may hold a password.
-        let mut url = Url::parse(text).map_err(|error| Error::Url(format!("{error}: expected postgres://…")))?;
+        let mut url = Url::parse(text).map_err(|error| Error::Url(format!("{error}: expected {EXPECTED}")))?;
+        if url.scheme() == CLICKHOUSE {
+            if url.host_str().is_none_or(str::is_empty) {
+                return Err(Error::Url("no host: expected clickhouse://user:password@host:8123/database".to_owned()));
+            }
+            return Ok(Self { url, schema: None, engine: Engine::ClickHouse(text.to_owned()) });
+        }
         if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(Error::Url(format!("expected postgres://…, not {}://…", url.scheme())));
+            return Err(Error::Url(format!("expected {EXPECTED}, not {}://…", url.scheme())));
         }
         let schema = url.query_pairs().find(|(key, _)| key == SCHEMA).map(|(_, value)| value.into_owned());
         let schema = schema.filter(|schema| !schema.is_empty());
@@ -55,7 +74,7 @@ impl Target {
         if let Some(schema) = &schema {
             options = options.options([(SCHEMA, quoted(schema))]);
         }
-        Ok(Self { url: whole, schema, options })
+        Ok(Self { url: whole, schema, engine: Engine::Postgres(Box::new(options)) })
     }
 
     /// The schema that the URL names.
@@ -69,15 +88,60 @@ impl Target {
         self.url.as_str()
     }
 
-    pub(super) fn options(&self) -> &PgConnectOptions {
-        &self.options
+    /// What the driver of Postgres takes.
+    pub(super) fn options(&self) -> Option<&PgConnectOptions> {
+        match &self.engine {
+            Engine::Postgres(options) => Some(options),
+            Engine::ClickHouse(_) => None,
+        }
+    }
+
+    /// The URL of a ClickHouse, secrets and all.
+    pub(super) fn clickhouse(&self) -> Option<&str> {
+        match &self.engine {
+            Engine::Postgres(_) => None,
+            Engine::ClickHouse(url) => Some(url),
+        }
+    }
+
+    /// The name that reports have for its driver.
+    pub(super) fn driver(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres(_) => "postgres",
+            Engine::ClickHouse(_) => CLICKHOUSE,
+        }
+    }
+
+    /// Whose SQL is written for it.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        match self.engine {
+            Engine::Postgres(_) => Language::Postgres,
+            Engine::ClickHouse(_) => Language::ClickHouse,
+        }
+    }
+
+    /// The transactions of files where nobody says otherwise: ClickHouse has none.
+    pub(super) fn transactions(&self) -> Transactions {
+        match self.engine {
+            Engine::Postgres(_) => Transactions::File,
+            Engine::ClickHouse(_) => Transactions::None,
+        }
     }
 
     /// Where it is, without any secret.
     #[must_use]
     pub fn place(&self) -> String {
-        let (host, port) = (self.options.get_host(), self.options.get_port());
-        format!("Postgres at {host}:{port}/{}", self.options.get_database().unwrap_or_default())
+        match &self.engine {
+            Engine::Postgres(options) => {
+                let (host, port) = (options.get_host(), options.get_port());
+                format!("Postgres at {host}:{port}/{}", options.get_database().unwrap_or_default())
+            }
+            Engine::ClickHouse(_) => {
+                let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                format!("ClickHouse at {}{port}{}", self.url.host_str().unwrap_or_default(), self.url.path())
+            }
+        }
     }
 }
 
@@ -190,7 +254,10 @@ mod tests {
         let shown = serde_json::to_string(&Target::read("postgres://h/d?password=secret").expect("a target"));
         assert!(!shown.expect("a form").contains("secret"));
         let refused = Target::read("mysql://a:secret@h/d").expect_err("no Postgres").to_string();
-        assert_eq!(refused, "read the URL of the database: expected postgres://…, not mysql://…");
+        assert_eq!(refused, "read the URL of the database: expected postgres://… or clickhouse://…, not mysql://…");
+        let target = Target::read("clickhouse://a:secret@h:8123/marts?cluster=c").expect("a target");
+        assert_eq!(target.place(), "ClickHouse at h:8123/marts");
+        assert!(!serde_json::to_string(&target).expect("a form").contains("secret"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ use crate::catalog::{Dataset, Name, Relation, Type};
 use crate::config;
 use crate::plan::{Output, Plan, Value};
 
-pub use clickhouse::ClickHouse;
+pub use clickhouse::{ClickHouse, connect as clickhouse_client};
 pub use examine::{Examination, Finding, examine};
 pub use load::{LoadError, Loader, Mode};
 pub use postgres::Postgres;

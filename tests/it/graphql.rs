@@ -643,7 +643,8 @@ async fn a_published_answer_is_known_by_its_tag_before_anything_runs() {
 #[tokio::test]
 async fn a_document_that_is_asked_again_means_what_its_variables_say() {
     let server = Server::start(with_caches(config(Backend::Sqlite), "asked-again")).await;
-    let document = "query A($symbol: String!, $rows: Int = 1) { price_daily(where: {symbol: {eq: $symbol}}, first: $rows)
+    let document =
+        "query A($symbol: String!, $rows: Int = 1) { price_daily(where: {symbol: {eq: $symbol}}, first: $rows)
         { nodes { symbol date open high low close volume } } } query B { price_daily(first: 1) { totalCount } }";
     let asked = async |operation: &str, variables: Value, coding: &str| {
         let body = json!({ "query": document, "operationName": operation, "variables": variables });
@@ -675,9 +676,7 @@ async fn a_document_that_is_asked_again_means_what_its_variables_say() {
 #[tokio::test]
 async fn how_it_is_answered_is_told_to_those_who_may_read_it() {
     let server = Server::start(open(Backend::Sqlite)).await;
-    let body = |word: &str| {
-        json!({ "query": "{ bars: price_daily(first: 1) { nodes { close } } __typename }", "extensions": { "explain": word } })
-    };
+    let body = |word: &str| json!({ "query": "{ bars: price_daily(first: 1) { nodes { close } } __typename }", "extensions": { "explain": word } });
     let answer = post(&server, "internal_scientist", &body("plan")).await;
     let told = answer.json();
     assert_eq!(told["data"]["bars"]["nodes"].as_array().map(Vec::len), Some(1), "{told}");

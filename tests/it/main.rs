@@ -8,6 +8,8 @@ mod bodies;
 mod browser;
 mod caching;
 mod clickhouse;
+mod clickhouse_migrate;
+mod clickhouse_schema;
 mod commands;
 mod conformance;
 mod credentials;

@@ -588,7 +588,7 @@ async fn each_bad_input_has_one_clear_error_and_changes_nothing() {
     );
     assert_eq!(
         ran(martello(&["migrate", "apply", "--dir", &dir])).await.complaint(),
-        "error: failed to choose a database: expected --url postgres://…, --source NAME or --control"
+        "error: failed to choose a database: expected --url postgres://… or clickhouse://…, --source NAME or --control"
     );
     let above = ran(martello(&["migrate", "validate"])).await;
     assert_eq!(

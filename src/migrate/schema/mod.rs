@@ -61,7 +61,8 @@ impl std::str::FromStr for Origin {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let database = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let schemes = ["postgres://", "postgresql://", "clickhouse://"];
+        let database = schemes.iter().any(|scheme| text.starts_with(scheme));
         Ok(if database { Self::Database(text.to_owned()) } else { Self::Folder(text.into()) })
     }
 }

@@ -310,9 +310,21 @@ pub(super) enum UrlError {
     Parameter(String),
 }
 
+/// A client for the URL of a source, without any setting.
+///
+/// # Errors
+/// When the URL cannot be read; the words are for people and repeat none of its secrets.
+pub fn connect(url: &str) -> Result<Client, String> {
+    client_at(url).map_err(|error| error.to_string())
+}
+
 /// A client for `clickhouse://user:password@host:port/database`: port 8123, or 8443 with `secure=true`.
 pub(super) fn client(config: &config::Source) -> Result<Client, UrlError> {
-    let url = Url::parse(config.url.expose())?;
+    client_at(config.url.expose())
+}
+
+fn client_at(url: &str) -> Result<Client, UrlError> {
+    let url = Url::parse(url)?;
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or(UrlError::NoHost)?;
     let local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     // To save a wire that is not there costs more than it brings.
@@ -323,6 +335,8 @@ pub(super) fn client(config: &config::Source) -> Result<Client, UrlError> {
             ("secure", "false") => secure = false,
             ("compression", "lz4") => compression = Compression::Lz4,
             ("compression", "none") => compression = Compression::None,
+            // It says where schemas are changed.
+            ("cluster", _) => {}
             _ => return Err(UrlError::Parameter(format!("{name}={value}"))),
         }
     }

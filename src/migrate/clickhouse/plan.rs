@@ -1,0 +1,288 @@
+//! A plan: the steps from what is to what is wished, tried on a scratch copy, bound to both.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::folder::{Folder, SUM_FILE};
+use super::super::schema::{Hazard, Origin, Rehearsal, Rename};
+use super::connection::{Connection, quoted};
+use super::diff::diff;
+use super::error::Error;
+use super::inspect::inspect;
+use super::model::{Model, Object};
+use super::scratch::{apply, rehearse, within};
+use super::step::Step;
+use super::write::{self, CLUSTER, name};
+
+/// The directive by which the SQL of a wish says that something has a new name.
+const RENAME: &str = "-- martello:rename ";
+/// What a rehearsal leaves to be done is planned so often again.
+const ROUNDS_MAX: usize = 3;
+
+/// A schema that is wished, and what is said about how to get there.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// The schema.
+    pub model: Model,
+    /// New names.
+    pub renames: Vec<Rename>,
+}
+
+/// The steps from one schema to another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Whose it is: `clickhouse`.
+    pub engine: String,
+    /// The fingerprint of the schema that it begins with.
+    pub from: String,
+    /// The fingerprint of the schema that it ends with.
+    pub to: String,
+    /// Whether it was tried.
+    pub rehearsed: bool,
+    /// The cluster that is changed as a whole.
+    pub cluster: Option<String>,
+    /// What it leaves alone.
+    pub ignore: Vec<String>,
+    /// What is to be done.
+    pub statements: Vec<Step>,
+}
+
+impl Plan {
+    /// The hazards that are not among those allowed, each with what it stands for.
+    #[must_use]
+    pub fn refused(&self, allowed: &[Hazard]) -> Vec<(Hazard, &str)> {
+        let risks =
+            self.statements.iter().flat_map(|it| it.hazards.iter().map(move |risk| (risk.hazard, it.sql.as_str())));
+        risks.filter(|(hazard, _)| !allowed.contains(hazard)).collect()
+    }
+
+    /// Reads a plan that was written.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Unreadable { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.into()))?;
+        serde_json::from_str(&text).map_err(|error| failed(error.into()))
+    }
+}
+
+/// How a plan is made.
+#[derive(Clone, Debug, Default)]
+pub struct Making {
+    /// Names that are left alone.
+    pub ignore: Vec<String>,
+    /// The cluster that is changed as a whole.
+    pub cluster: Option<String>,
+    /// Whether what rebuilds leave goes as well.
+    pub drop_old: bool,
+}
+
+/// A connection to a server.
+///
+/// # Errors
+/// When it is not reached.
+pub async fn connect(url: &str) -> Result<Connection, Error> {
+    Connection::open(url).await.map_err(|source| Error::Connect { source })
+}
+
+/// The schema that an origin has. A folder is applied to a scratch database on that server; `live` are the names by which it
+/// may call the database that it is compared with.
+///
+/// # Errors
+/// When a database is not reached, or a statement of the folder fails.
+pub async fn read(
+    origin: &Origin,
+    server: Option<&Connection>,
+    live: &[&str],
+    ignore: &[String],
+) -> Result<Wish, Error> {
+    let mut wish = match origin {
+        Origin::Database(url) if url.starts_with("clickhouse:") => {
+            Wish { model: inspect(&connect(url).await?, live).await?, renames: Vec::new() }
+        }
+        Origin::Database(_) => return Err(Error::Foreign { found: "a Postgres" }),
+        Origin::Folder(path) => {
+            let folder = Folder::read(path)?;
+            if path.join(SUM_FILE).is_file() {
+                folder.check()?;
+            }
+            let server = server.ok_or_else(|| Error::NoServer { path: path.clone() })?;
+            let lines = folder.files().iter().flat_map(|file| file.text.lines());
+            let directives = lines.filter_map(|line| line.trim().strip_prefix(RENAME));
+            let renames = directives.filter_map(|rest| rest.trim().split_once(char::is_whitespace));
+            let renames =
+                renames.map(|(old, new)| Rename { old: old.to_owned(), new: new.trim().to_owned() }).collect();
+            let model = within(server, async |scratch| {
+                let written = apply(scratch, &folder, live).await?;
+                let mut model = inspect(scratch, live).await?;
+                written.complete(&mut model);
+                Ok(model)
+            });
+            Wish { model: model.await?, renames }
+        }
+    };
+    wish.model.ignore(ignore);
+    Ok(wish)
+}
+
+/// The plan from a schema to a wish.
+///
+/// # Errors
+/// When there is no scratch database, a name cannot be had, or the plan leads elsewhere.
+pub async fn plan(
+    from: &Model,
+    wish: &Wish,
+    server: Option<&Connection>,
+    making: &Making,
+    rehearsal: Rehearsal,
+) -> Result<Plan, Error> {
+    let mut to = wish.model.clone();
+    // A cluster may have what one server of it does not tell: where nothing says otherwise, a table stays as it is.
+    for (name, object) in &mut to.objects {
+        if let (Object::Table(wished), Some(is)) = (object, from.table(name))
+            && wished.replicated.is_some()
+            && is.replicated.is_some()
+        {
+            wished.replicated.clone_from(&is.replicated);
+        }
+    }
+    let renames = wish.renames.iter().any(|rename| found(from, &rename.old));
+    let direct = diff(from, &to, making.drop_old);
+    let (steps, rehearsed) = match server {
+        _ if direct.is_empty() => (Vec::new(), true),
+        _ if rehearsal == Rehearsal::Skipped && !renames => (direct, false),
+        Some(server) => {
+            let steps = within(server, async |scratch| {
+                tried(scratch, from, &to, &wish.renames, making.drop_old, rehearsal).await
+            });
+            (steps.await?, rehearsal == Rehearsal::Done)
+        }
+        None => return Err(Error::NoServer { path: "a copy of the schema".into() }),
+    };
+    let on_cluster =
+        making.cluster.as_ref().map(|cluster| format!(" ON CLUSTER {}", quoted(cluster))).unwrap_or_default();
+    let database = server.map_or("", Connection::database);
+    let statements = steps.into_iter().map(|step| Step { sql: write::live(&step.sql, database, &on_cluster), ..step });
+    Ok(Plan {
+        engine: "clickhouse".to_owned(),
+        from: from.fingerprint(),
+        to: to.fingerprint(),
+        rehearsed,
+        cluster: making.cluster.clone(),
+        ignore: making.ignore.clone(),
+        statements: statements.collect(),
+    })
+}
+
+/// Without what one server alone cannot have.
+fn unreplicated(model: &Model) -> Model {
+    let mut model = model.clone();
+    for object in model.objects.values_mut() {
+        if let Object::Table(table) = object {
+            table.replicated = None;
+        }
+    }
+    model
+}
+
+async fn tried(
+    scratch: &Connection,
+    from: &Model,
+    to: &Model,
+    renames: &[Rename],
+    drop_old: bool,
+    rehearsal: Rehearsal,
+) -> Result<Vec<Step>, Error> {
+    let unproven = |what: String| Error::Unproven { what };
+    rehearse(scratch, &diff(&Model::default(), from, false)).await?;
+    let plain = unreplicated(from);
+    let copy = inspect(scratch, &[]).await?;
+    if let Some(first) = diff(&copy, &plain, false).first() {
+        return Err(unproven(format!("the copy is not what it should be: it lacks {:?}", first.sql)));
+    }
+    let mut steps = Vec::new();
+    let mut now = from.clone();
+    for rename in renames {
+        let Some((step, next)) = renamed(&now, to, rename)? else { continue };
+        rehearse(scratch, std::slice::from_ref(&step)).await?;
+        steps.push(step);
+        // What the server makes of a new name is read from the copy, and what it cannot know from the original.
+        let mut read = inspect(scratch, &[]).await?;
+        for (name, object) in &mut read.objects {
+            if let (Object::Table(table), Some(was)) = (object, next.table(name)) {
+                table.replicated.clone_from(&was.replicated);
+            }
+        }
+        read.left = next.left;
+        now = read;
+    }
+    if rehearsal == Rehearsal::Skipped {
+        steps.extend(diff(&now, to, drop_old));
+        return Ok(steps);
+    }
+    let wished = unreplicated(to);
+    let mut next = diff(&now, to, drop_old);
+    for _ in 0..ROUNDS_MAX {
+        rehearse(scratch, &next).await?;
+        steps.append(&mut next);
+        next = diff(&inspect(scratch, &[]).await?, &wished, false);
+        if next.is_empty() {
+            return Ok(steps);
+        }
+    }
+    let first = next.first().map(|step| step.sql.clone()).unwrap_or_default();
+    Err(unproven(format!("after it, this is still to be done: {first:?}")))
+}
+
+/// Whether there is something of a name, an object or a column of one.
+fn found(model: &Model, of: &str) -> bool {
+    match of.split_once('.') {
+        None => model.objects.contains_key(of),
+        Some((table, column)) => model.table(table).is_some_and(|table| table.column(column).is_some()),
+    }
+}
+
+/// The step by which something has a new name, and the schema after it; none where it has it already.
+fn renamed(from: &Model, to: &Model, rename: &Rename) -> Result<Option<(Step, Model)>, Error> {
+    let refused = |why| Error::Rename { old: rename.old.clone(), new: rename.new.clone(), why };
+    if !found(from, &rename.old) {
+        return Ok(None);
+    }
+    if found(to, &rename.old) {
+        return Err(refused("the wish has both"));
+    }
+    let mut next = from.clone();
+    let sql = match (rename.old.split_once('.'), rename.new.rsplit('.').next()) {
+        (Some((table, column)), Some(new)) => {
+            if found(from, &format!("{table}.{new}")) {
+                return Err(refused("there is one of that name already"));
+            }
+            if from.table(table).is_some_and(|table| table.has_in_keys(column)) {
+                return Err(refused("it is in a key, whose columns keep their names"));
+            }
+            format!("ALTER TABLE {}{CLUSTER} RENAME COLUMN {} TO {}", name(table), quoted(column), quoted(new))
+        }
+        (None, _) => {
+            if found(from, &rename.new) {
+                return Err(refused("there is one of that name already"));
+            }
+            let Some(object) = next.objects.remove(&rename.old) else { return Ok(None) };
+            let word = if matches!(object, Object::Dictionary(_)) { "DICTIONARY" } else { "TABLE" };
+            next.objects.insert(rename.new.clone(), object);
+            format!("RENAME {word} {} TO {}{CLUSTER}", name(&rename.old), name(&rename.new))
+        }
+        (Some(_), None) => return Ok(None),
+    };
+    let step = Step::new(sql).risking(Hazard::Correctness, "whoever asks by the old name fails");
+    Ok(Some((step, next)))
+}
+
+/// A schema as the statements that make it, in that database.
+#[must_use]
+pub fn text(model: &Model, database: &str) -> String {
+    let steps = diff(&Model::default(), model, false).into_iter();
+    let steps: Vec<Step> = steps.map(|step| Step { sql: write::live(&step.sql, database, ""), ..step }).collect();
+    super::step::script(&steps)
+}
