@@ -15,7 +15,7 @@ use super::account::{Access, Accesses, Account};
 use super::problem;
 use crate::audit::{self, Auditor, Delivery, Door};
 use crate::auth::Principal;
-use crate::plan::Plan;
+use crate::plan::{Output, Plan};
 
 /// Accesses of an answer, as they are told each time it is given.
 #[derive(Clone)]
@@ -108,7 +108,8 @@ impl Telling {
         events: &mut Vec<Arc<audit::Access>>,
     ) {
         let (caller, name) = (&self.caller, &plan.dataset().name);
-        let columns = plan.fields().iter().take(plan.shown()).map(|field| &field.name);
+        let fields = plan.fields().iter().take(plan.shown()).filter(|field| field.output != Output::Change);
+        let columns = fields.map(|field| &field.name);
         let version = plan.version().map(|version| version.number);
         let delivery = Delivery {
             // Of no rows there are no related ones, and nobody has counted any.

@@ -108,6 +108,10 @@ kinds! {
         "The token is valid, but its claims make no role here, or more than one. Ask whoever issued it.";
     NOT_FOUND = "not-found", NOT_FOUND, "There is nothing here",
         "There is no such resource, or it is not yours to know of: the two are not told apart.";
+    UNKNOWN_VERSION = "unknown-version", NOT_FOUND, "There is no such version",
+        "The dataset never had a version of that number, or is live and has none. GET /v1/datasets/{dataset}/versions lists them.";
+    VERSION_GONE = "version-gone", GONE, "The version is gone",
+        "The version is older than what is kept, so that nothing can be compared with it. The hint names those that are kept: fetch a whole one, such as a snapshot, and go on from there.";
     ROW_NOT_FOUND = "row-not-found", NOT_FOUND, "No row has that key",
         "The dataset has no row with this primary key that you may see.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed",
@@ -437,6 +441,19 @@ impl From<plan::Error> for Problem {
             Error::Cursor => Self::new(INVALID_CURSOR, "the cursor cannot be opened").parameter("cursor"),
             Error::OtherCursor => {
                 Self::new(CURSOR_MISMATCH, "the cursor was handed out for another question").parameter("cursor")
+            }
+            Error::UnknownVersion { parameter, number } => {
+                Self::new(UNKNOWN_VERSION, format!("there is no version {number}")).parameter(parameter)
+            }
+            Error::VersionGone { parameter, number, kept } => {
+                let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
+                Self::new(VERSION_GONE, format!("version {number} is not kept any more"))
+                    .parameter(parameter)
+                    .hint(format!("there are: {}", kept.join(", ")))
+            }
+            Error::Backwards { from, to } => {
+                Self::new(INVALID_LITERAL, format!("changes go forwards: from is {from}, and to is {to}"))
+                    .parameter("from")
             }
             Error::NotTimed { parameter, lacks } => {
                 Self::new(NOT_TIMED, format!("the dataset's contract has no {lacks}")).parameter(parameter)

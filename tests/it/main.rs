@@ -7,6 +7,7 @@ mod audit;
 mod bodies;
 mod browser;
 mod caching;
+mod changes;
 mod clickhouse;
 mod commands;
 mod conformance;
