@@ -21,6 +21,10 @@ use crate::plan::{Output, Plan};
 #[derive(Clone)]
 pub(super) struct Told(pub(super) Arc<[Arc<audit::Access>]>);
 
+/// A file was handed out, or a link that is as good as one. Doors put it beside the answer; it is of no plan.
+#[derive(Clone)]
+pub struct Handed(pub Arc<audit::Access>);
+
 /// What is known of a request that has an answer.
 pub(super) struct Answered<'a> {
     pub(super) auditor: &'a Auditor,
@@ -40,6 +44,9 @@ impl Answered<'_> {
             return response;
         };
         let (status, door) = (response.status(), door(self.route));
+        if let Some(Handed(access)) = response.extensions_mut().remove::<Handed>() {
+            self.auditor.accesses(self.request_id, [&access]);
+        }
         let Some(accesses) = response.extensions().get::<Accesses>().cloned() else {
             if let Some(problem) = self.problem.filter(|kind| is_refusal(*kind)) {
                 let access = audit::Access::by(caller.subject(), &caller.role().name, door, status.as_u16());

@@ -116,6 +116,10 @@ kinds! {
         "The dataset has no row with this primary key that you may see.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed",
         "The resource does not answer this method. The Allow header lists those that it answers.";
+    LINK_REFUSED = "link-refused", FORBIDDEN, "The link is not good",
+        "A link to a file is good as it was handed out and for as long as it says. Ask for a new one at /v1/assets/{id}.";
+    RANGE_NOT_SATISFIABLE = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The file has no such bytes",
+        "Range asks for bytes behind the file's end. Content-Range says how many it has.";
     NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "No acceptable media type is offered",
         "Nothing in the Accept header, or in format=, is offered here. The hint lists what is.";
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time",
