@@ -31,7 +31,7 @@ fn snapshot(manifest: &Manifest) -> Value {
         "version": manifest.version,
         "format": manifest.format,
         "created_at": manifest.created_at.to_string(),
-        "valid_until": manifest.valid_until.map(|until| until.to_string()),
+        "expires_at": manifest.valid_until.map(|until| until.to_string()),
         "partition_by": manifest.partition_by,
         "order": manifest.order,
         "columns": manifest.columns,

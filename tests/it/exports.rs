@@ -11,6 +11,7 @@ use martello::store::{Reach, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::openapi;
 use crate::programs::{Ran, ran, run};
 use crate::publish::{Trial, serves};
 use crate::support::{Answer, Backend, Server};
@@ -172,7 +173,7 @@ async fn a_snapshot_is_what_its_role_reads_in_every_format() {
                 assert_eq!((&own["order"], &own["version"]), (&json!(["id"]), &json!(1)));
                 let last = own["files"][0]["last_key"].clone();
                 assert_eq!(last, json!(["5"]), "{own}");
-                assert_eq!(own["valid_until"].is_null(), role != "recent", "{own}");
+                assert_eq!(own["expires_at"].is_null(), role != "recent", "{own}");
                 assert_eq!(own["limited_by"].as_array().map(Vec::len), Some(usize::from(role == "recent")));
             }
         }
@@ -708,6 +709,34 @@ async fn an_export_ends_with_the_grant_that_it_was_asked_under() {
     }
     narrow.stop().await;
     door.stop().await;
+}
+
+#[tokio::test]
+async fn files_are_told_of_as_the_document_says() {
+    let trial = published(Backend::Sqlite, "documented");
+    export(&trial, &["--format", "csv"]).well();
+    let server = Server::start(config(&trial)).await;
+    serves(&server, Some(1)).await;
+    let document = server.get("reader", "/openapi.json").await.json();
+    let mut lines = Vec::new();
+    let snapshots = server.get("recent", "/v1/datasets/trial/snapshots").await;
+    assert_eq!(snapshots.rows().len(), 1);
+    lines.push(openapi::line("listSnapshots", "/v1/datasets/trial/snapshots", &snapshots));
+    let body = json!({"dataset": "trial", "format": "csv", "sort": ["day"], "partition_by": "year"});
+    let new = ask(&server, "reader", &body).await;
+    let id = taken(&new);
+    lines.push(openapi::line("createExport", "/v1/exports", &new));
+    reaches(&server, "reader", &id, "done").await;
+    lines.push(openapi::line("createExport", "/v1/exports", &ask(&server, "reader", &body).await));
+    lines.push(openapi::line("createExport", "/v1/exports", &ask(&server, "pages", &body).await));
+    let target = format!("/v1/exports/{id}");
+    lines.push(openapi::line("getExport", &target, &server.get("reader", &target).await));
+    lines.push(openapi::line("listExports", "/v1/exports", &server.get("reader", "/v1/exports").await));
+    let gone = server.request(Method::DELETE, &target).bearer_auth(server.token("reader"));
+    assert_eq!(server.send(gone).await.status, 204);
+    lines.push(openapi::line("getExport", &target, &server.get("reader", &target).await));
+    openapi::judged(&document, &lines).await;
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ pub(super) fn schemas() -> Vec<Named> {
             ("format", word("What the files are written as.", formats()).into()),
             ("created_at", described("When it was made.").format(instant()).into()),
             (
-                "valid_until",
+                "expires_at",
                 nullable(
                     "From when on it shows more of the past than you may see, and is yours no more; null for never.",
                 )
