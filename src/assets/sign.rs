@@ -76,7 +76,7 @@ impl Signer {
     /// # Errors
     /// When its key cannot be read.
     pub fn open(config: &config::Signer) -> Result<Self, Error> {
-        let keys = || config.keys.iter().map(|key| key.expose());
+        let keys = || config.keys.iter().map(config::Secret::expose);
         Ok(Self(match config.kind {
             SignerKind::Hmac if config.keys.is_empty() => Kind::Hmac(vec![Key::new(&random())]),
             SignerKind::Hmac => Kind::Hmac(keys().map(|key| Key::new(key.as_bytes())).collect()),

@@ -3,6 +3,7 @@
 
 mod access;
 mod architecture;
+mod assets;
 mod audit;
 mod bodies;
 mod browser;
