@@ -4,6 +4,7 @@
 //! yields record batches, [`encode`] writes them. ARCHITECTURE.md walks one request through every floor.
 
 pub mod app;
+pub mod assets;
 pub mod audit;
 pub mod auth;
 pub mod bounded;

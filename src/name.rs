@@ -28,6 +28,11 @@ impl FromStr for Name {
 }
 
 impl Name {
+    /// A name of ours, with an underscore before it: no text can be read as one, so that nothing else is called so.
+    pub(crate) fn ours(text: &str) -> Self {
+        Self(format!("_{text}").into())
+    }
+
     /// The identifier's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::assets;
 use crate::audit;
 use crate::audit::Auditor;
 use crate::auth::{self, Access, Keys, MaskKey, Matrix, ReloadError, Reloader, Revocations, Roll, Rotation, Rules};
@@ -82,6 +83,9 @@ pub enum Error {
     /// The store of files cannot be used at all.
     #[error("open the store of files")]
     Files(#[source] FileError),
+    /// Links to files cannot be signed.
+    #[error("open the door of files")]
+    Links(#[source] assets::Error),
     /// Events of the audit cannot be written.
     #[error("begin the audit")]
     Audit(#[source] audit::Error),
@@ -204,6 +208,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let (stop, stopped) = watch::channel(false);
     let limiter = Limiter::new(redis.clone(), config.limits);
     let shelf = shelf(&config, &engine, &limiter, &auditor)?;
+    let files = Arc::new(assets::Door::open(&config.assets).map_err(Error::Links)?);
     let making = shelf.exports.clone().map(|exports| tokio::spawn(exports.run(stopped.clone())));
     let context = Context::new(engine, keys, Arc::clone(&limiter), auditor, shelf, &config, stopped.clone());
 
@@ -226,7 +231,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         ops::routes(ops::Admin { metrics, sources, draining: draining_too, publishing, policy, auditing });
     let mut tasks = vec![
         tokio::spawn(public.serve(
-            Front::new(context.clone(), router::public(&context, door)),
+            Front::new(context.clone(), router::public(&context, door, files)),
             stopped.clone(),
             http.drain_timeout,
         )),

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "what a command has to complain of goes to its caller's terminal")]
 
 mod access;
+mod asset;
 mod audit;
 mod catalog;
 mod demo;
@@ -75,6 +76,9 @@ enum Command {
     Rollback(publish::Rollback),
     /// Writes snapshots of a dataset's current version into the store of files, for each grant that may have them.
     Export(export::Arguments),
+    /// Puts any files beside datasets, lists and removes them.
+    #[command(subcommand)]
+    Asset(asset::Asset),
     /// Lists and prunes versions.
     #[command(subcommand)]
     Versions(publish::Versions),
@@ -141,6 +145,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Publish(publish) => publish::publish(publish, &config()?).await?,
         Command::Rollback(rollback) => publish::roll_back(rollback, &config()?).await?,
         Command::Export(export) => export::export(&export, &config()?).await?,
+        Command::Asset(command) => asset::asset(command, &config()?).await?,
         Command::Versions(command) => publish::versions(command, &config()?).await?,
         Command::Control(command) => publish::control(command, &config()?).await?,
         Command::Migrate(command) => return migrate::run(command, config).await,

@@ -24,6 +24,49 @@ pub struct Assets {
     pub snapshots_for: Duration,
     /// Files that callers ask for.
     pub exports: Exports,
+    /// Where readers fetch files, such as a CDN's `https://cdn.example`. This server, where nothing is said.
+    pub public_url: Option<String>,
+    /// How links to files are signed.
+    pub signer: Signer,
+    /// What a CDN that looks at signatures itself sends in the header `Martello-Origin-Key`, instead of one.
+    pub origin_key: Option<Secret>,
+}
+
+/// How links to files are signed, and who looks at them.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signer {
+    /// What a signature is. `hmac`.
+    pub kind: SignerKind,
+    /// The first one signs, all are taken: a new one goes before the others, and an old one goes when its links have ended.
+    /// For `cloudfront` the private key, in PEM. Without any, `hmac` has one that ends with the process.
+    pub keys: Vec<Secret>,
+    /// The id that CloudFront knows the key by.
+    pub key_pair_id: Option<String>,
+    /// For how long a link is good. `10m`.
+    #[serde(with = "duration::text")]
+    pub ttl: Duration,
+}
+
+/// What the signature of a link is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignerKind {
+    /// HMAC-SHA256, which this server checks.
+    #[default]
+    Hmac,
+    /// MD5 as nginx's module `secure_link` checks it, and this server once more.
+    SecureLink,
+    /// What the store of files takes by itself: readers fetch from there.
+    S3,
+    /// A canned policy for CloudFront.
+    Cloudfront,
+}
+
+impl Default for Signer {
+    fn default() -> Self {
+        Self { kind: SignerKind::Hmac, keys: Vec::new(), key_pair_id: None, ttl: Duration::from_secs(600) }
+    }
 }
 
 impl Default for Assets {
@@ -34,6 +77,9 @@ impl Default for Assets {
             part_bytes: 256 << 20,
             snapshots_for: Duration::from_secs(24 * 3600),
             exports: Exports::default(),
+            public_url: None,
+            signer: Signer::default(),
+            origin_key: None,
         }
     }
 }

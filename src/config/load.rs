@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Audit, AuditTo, Auth, Config, Error};
+use super::{Assets, Audit, AuditTo, Auth, Config, Error, Signer, SignerKind};
 
 /// Keys from the environment begin so.
 const PREFIX: &str = "MARTELLO__";
@@ -84,6 +84,39 @@ fn place<'v>(value: &'v mut Value, keys: &[String]) -> Option<&'v mut Value> {
     Some(at)
 }
 
+/// Links to files must be such that whoever looks at them can.
+fn check_links(assets: &mut Assets) -> Result<(), Error> {
+    let refuse = |key: &str, expected: &str| Err(Error::Value { key: key.into(), expected: expected.into() });
+    for secret in assets.signer.keys.iter_mut().chain(&mut assets.origin_key) {
+        *secret = secret.resolve()?;
+        if secret.expose().len() < SECRET_BYTES_MIN {
+            return refuse("assets", "expected keys of at least 32 bytes");
+        }
+    }
+    if let Some(url) = &mut assets.public_url {
+        if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return refuse("assets.public_url", "expected a URL that begins with http:// or https://");
+        }
+        url.truncate(url.trim_end_matches('/').len());
+    }
+    let Signer { kind, keys, key_pair_id, ttl } = &assets.signer;
+    let stored = assets.store.url.as_deref().unwrap_or_default();
+    match kind {
+        _ if ttl.is_zero() => refuse("assets.signer.ttl", "expected more than 0"),
+        SignerKind::SecureLink if keys.is_empty() => {
+            refuse("assets.signer.keys", "expected the secret that nginx has, where kind is secure_link")
+        }
+        SignerKind::Cloudfront if keys.len() != 1 || key_pair_id.is_none() || assets.public_url.is_none() => refuse(
+            "assets.signer",
+            "expected one private key in keys, key_pair_id, and assets.public_url, where kind is cloudfront",
+        ),
+        SignerKind::S3 if !stored.starts_with("s3://") => {
+            refuse("assets.signer.kind", "expected assets.store.url to begin with s3://, where it is s3")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Resolves secrets and refuses what cannot work.
 fn check(mut config: Config) -> Result<Config, Error> {
     let refuse = |key: &str, expected: &str| Err(Error::Value { key: key.into(), expected: expected.into() });
@@ -152,6 +185,7 @@ fn check(mut config: Config) -> Result<Config, Error> {
     for secret in config.assets.store.options.values_mut() {
         *secret = secret.resolve()?;
     }
+    check_links(&mut config.assets)?;
     let exports = &config.assets.exports;
     if config.assets.part_rows == 0 || config.assets.part_bytes == 0 {
         return refuse("assets", "expected part_rows and part_bytes of more than 0");

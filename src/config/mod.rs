@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use assets::{Assets, Exports, FileStore};
+pub use assets::{Assets, Exports, FileStore, Signer, SignerKind};
 pub use audit::{Audit, AuditTo};
 pub use graphql::Graphql;
 pub use load::load;

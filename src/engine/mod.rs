@@ -162,9 +162,27 @@ impl Engine {
     /// # Errors
     /// Whatever makes it unanswerable.
     pub fn plan(&self, query: &Query, versions: &Versions, principal: &Principal) -> Result<Plan, plan::Error> {
+        plan::plan(query, &self.scope(versions, principal))
+    }
+
+    /// Likewise, the question of what has changed from one version to another, or to the current one.
+    ///
+    /// # Errors
+    /// Whatever makes it unanswerable.
+    pub fn plan_changes(
+        &self,
+        query: &Query,
+        versions: &Versions,
+        principal: &Principal,
+        (from, to): (u64, Option<u64>),
+    ) -> Result<Plan, plan::Error> {
+        plan::changes(query, &self.scope(versions, principal), from, to)
+    }
+
+    fn scope<'a>(&'a self, versions: &'a Versions, principal: &'a Principal) -> Scope<'a> {
         let moment = Instants::of(crate::clock::now());
         let (catalog, cursors, masks) = (&*self.catalog, &self.cursors, &self.masks);
-        plan::plan(query, &Scope { catalog, versions, principal, cursors, masks, moment })
+        Scope { catalog, versions, principal, cursors, masks, moment }
     }
 
     /// Answers a plan.

@@ -15,11 +15,15 @@ use super::account::{Access, Accesses, Account};
 use super::problem;
 use crate::audit::{self, Auditor, Delivery, Door};
 use crate::auth::Principal;
-use crate::plan::Plan;
+use crate::plan::{Output, Plan};
 
 /// Accesses of an answer, as they are told each time it is given.
 #[derive(Clone)]
 pub(super) struct Told(pub(super) Arc<[Arc<audit::Access>]>);
+
+/// A file was handed out, or a link that is as good as one. Doors put it beside the answer; it is of no plan.
+#[derive(Clone)]
+pub struct Handed(pub Arc<audit::Access>);
 
 /// What is known of a request that has an answer.
 pub(super) struct Answered<'a> {
@@ -40,6 +44,9 @@ impl Answered<'_> {
             return response;
         };
         let (status, door) = (response.status(), door(self.route));
+        if let Some(Handed(access)) = response.extensions_mut().remove::<Handed>() {
+            self.auditor.accesses(self.request_id, [&access]);
+        }
         let Some(accesses) = response.extensions().get::<Accesses>().cloned() else {
             if let Some(problem) = self.problem.filter(|kind| is_refusal(*kind)) {
                 let access = audit::Access::by(caller.subject(), &caller.role().name, door, status.as_u16());
@@ -108,7 +115,8 @@ impl Telling {
         events: &mut Vec<Arc<audit::Access>>,
     ) {
         let (caller, name) = (&self.caller, &plan.dataset().name);
-        let columns = plan.fields().iter().take(plan.shown()).map(|field| &field.name);
+        let fields = plan.fields().iter().take(plan.shown()).filter(|field| field.output != Output::Change);
+        let columns = fields.map(|field| &field.name);
         let version = plan.version().map(|version| version.number);
         let delivery = Delivery {
             // Of no rows there are no related ones, and nobody has counted any.

@@ -24,6 +24,7 @@ use crate::limit::Limiter;
 
 pub use account::{Access, Accesses, Account};
 pub use announcements::announced;
+pub use audited::Handed;
 pub use extract::Caller;
 pub use front::{Front, Replay, warm_up};
 pub use limits::{Admission, left};

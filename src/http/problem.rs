@@ -108,10 +108,18 @@ kinds! {
         "The token is valid, but its claims make no role here, or more than one. Ask whoever issued it.";
     NOT_FOUND = "not-found", NOT_FOUND, "There is nothing here",
         "There is no such resource, or it is not yours to know of: the two are not told apart.";
+    UNKNOWN_VERSION = "unknown-version", NOT_FOUND, "There is no such version",
+        "The dataset never had a version of that number, or is live and has none. GET /v1/datasets/{dataset}/versions lists them.";
+    VERSION_GONE = "version-gone", GONE, "The version is gone",
+        "The version is older than what is kept, so that nothing can be compared with it. The hint names those that are kept: fetch a whole one, such as a snapshot, and go on from there.";
     ROW_NOT_FOUND = "row-not-found", NOT_FOUND, "No row has that key",
         "The dataset has no row with this primary key that you may see.";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed",
         "The resource does not answer this method. The Allow header lists those that it answers.";
+    LINK_REFUSED = "link-refused", FORBIDDEN, "The link is not good",
+        "A link to a file is good as it was handed out and for as long as it says. Ask for a new one at /v1/assets/{id}.";
+    RANGE_NOT_SATISFIABLE = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The file has no such bytes",
+        "Range asks for bytes behind the file's end. Content-Range says how many it has.";
     NOT_ACCEPTABLE = "not-acceptable", NOT_ACCEPTABLE, "No acceptable media type is offered",
         "Nothing in the Accept header, or in format=, is offered here. The hint lists what is.";
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time",
@@ -437,6 +445,19 @@ impl From<plan::Error> for Problem {
             Error::Cursor => Self::new(INVALID_CURSOR, "the cursor cannot be opened").parameter("cursor"),
             Error::OtherCursor => {
                 Self::new(CURSOR_MISMATCH, "the cursor was handed out for another question").parameter("cursor")
+            }
+            Error::UnknownVersion { parameter, number } => {
+                Self::new(UNKNOWN_VERSION, format!("there is no version {number}")).parameter(parameter)
+            }
+            Error::VersionGone { parameter, number, kept } => {
+                let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
+                Self::new(VERSION_GONE, format!("version {number} is not kept any more"))
+                    .parameter(parameter)
+                    .hint(format!("there are: {}", kept.join(", ")))
+            }
+            Error::Backwards { from, to } => {
+                Self::new(INVALID_LITERAL, format!("changes go forwards: from is {from}, and to is {to}"))
+                    .parameter("from")
             }
             Error::NotTimed { parameter, lacks } => {
                 Self::new(NOT_TIMED, format!("the dataset's contract has no {lacks}")).parameter(parameter)

@@ -6,8 +6,8 @@ use super::problem::{self, Problem};
 use crate::auth::Principal;
 use crate::catalog::Dataset;
 use crate::engine::Engine;
-use crate::plan::Plan;
-use crate::publish::files::{AssetId, Edition, Library, Manifest, Partition, snapshot_question};
+use crate::plan::{Plan, View};
+use crate::publish::files::{AssetId, Document, Edition, Library, Manifest, Partition, snapshot_question};
 use crate::publish::jobs::Exports;
 use crate::store::{Version, Versions};
 
@@ -51,6 +51,27 @@ impl Shelf {
             found.extend(listed.into_iter().filter(|manifest| plans.grant(manifest)));
         }
         Ok(found)
+    }
+
+    /// The files beside a dataset that the caller may have, who is known to know of the dataset; the newest first.
+    ///
+    /// # Errors
+    /// When the store of files does not answer.
+    pub async fn documents(&self, principal: &Principal, dataset: &Dataset) -> Result<Vec<Document>, Problem> {
+        let mut found = self.library.documents(&dataset.name).await?;
+        found.retain(|document| document.is_for(&principal.role().name));
+        Ok(found)
+    }
+
+    /// The file beside a dataset that an id names, where the caller may have it; else there is none.
+    ///
+    /// # Errors
+    /// When there is none, or the store of files does not answer.
+    pub async fn document(&self, engine: &Engine, principal: &Principal, id: &AssetId) -> Result<Document, Problem> {
+        let missing = || Problem::new(problem::NOT_FOUND, "there is no such resource");
+        View::of(&engine.catalog, principal, id.dataset.as_str()).ok_or_else(missing)?;
+        let document = self.library.document(id).await?.filter(|_| id.part == Some(0));
+        document.filter(|document| document.is_for(&principal.role().name)).ok_or_else(missing)
     }
 
     /// The set of files that an id is of, where the caller may have it now; else there is none.

@@ -197,6 +197,32 @@ pub enum Error {
         /// The parameter.
         parameter: &'static str,
     },
+    /// There never was such a version.
+    #[error("find version {number}")]
+    UnknownVersion {
+        /// The parameter.
+        parameter: &'static str,
+        /// Its number.
+        number: u64,
+    },
+    /// The version is not kept any more.
+    #[error("read version {number}, which is gone")]
+    VersionGone {
+        /// The parameter.
+        parameter: &'static str,
+        /// Its number.
+        number: u64,
+        /// The numbers of those that are kept, the newest first.
+        kept: Vec<u64>,
+    },
+    /// Changes are asked for from a version to one before it.
+    #[error("go back from version {from} to {to}")]
+    Backwards {
+        /// The first version.
+        from: u64,
+        /// The last one.
+        to: u64,
+    },
     /// The dataset does not say when its rows became known, or which is newest.
     #[error("answer {parameter}: the dataset has no {lacks}")]
     NotTimed {

@@ -86,7 +86,7 @@ impl Plan {
 
     fn shown_field(&self, field: &Field) -> String {
         match field.output {
-            Output::Column(_) => field.name.to_string(),
+            Output::Column(_) | Output::Change | Output::Was(_) => field.name.to_string(),
             Output::Bucket(index, bucket) => {
                 format!("{} = {} of {}", field.name, bucket.as_str(), self.column(index).name)
             }

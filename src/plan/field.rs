@@ -30,6 +30,10 @@ pub enum Output {
     Bucket(ColumnIndex, Bucket),
     /// A function of a group's rows, or of a column's values in them.
     Measure(Function, Option<ColumnIndex>),
+    /// What has become of a row from one version to another.
+    Change,
+    /// A column as it was in the earlier version.
+    Was(ColumnIndex),
 }
 
 impl Field {
@@ -75,8 +79,9 @@ impl Field {
     #[must_use]
     pub fn made_of(&self) -> Option<ColumnIndex> {
         match self.output {
-            Output::Column(index) | Output::Bucket(index, _) => Some(index),
+            Output::Column(index) | Output::Bucket(index, _) | Output::Was(index) => Some(index),
             Output::Measure(_, of) => of,
+            Output::Change => None,
         }
     }
 
@@ -103,6 +108,11 @@ impl Field {
             Output::Measure(function, of) => {
                 out.extend([2, function as u8]);
                 out.extend(of.map_or(u64::MAX, |index| index as u64).to_le_bytes());
+            }
+            Output::Change => out.push(4),
+            Output::Was(index) => {
+                out.push(5);
+                out.extend((index as u64).to_le_bytes());
             }
         }
     }

@@ -4,6 +4,7 @@
 //! one maker, so holding one is the permission.
 
 mod bind;
+mod changes;
 mod cursor;
 mod error;
 mod explain;
@@ -30,6 +31,7 @@ use crate::query::{Count, CursorKey, EXPAND_DEPTH_MAX, Limit, Nulls, Query};
 use crate::store::{Version, Versions};
 
 pub use bind::{CONDITIONS_MAX, IN_VALUES_MAX, SEARCH_WORD_BYTES_MAX, SEARCH_WORDS_MAX, SORT_KEYS_MAX};
+pub use changes::{CHANGE, Change, changes};
 pub use cursor::Keyset;
 pub use error::{Error, Expected, Place};
 pub use field::{Field, Output, measured};
@@ -60,6 +62,8 @@ pub struct Plan {
     version: Option<Arc<Version>>,
     /// Whether the page before was of another version.
     version_changed: bool,
+    /// The same question of two versions, where what is asked is their difference; the later one's is the version above.
+    sides: Option<Arc<[Self; 2]>>,
     /// What a statement reads: the answer's fields, then those that only order or relations need.
     fields: Vec<Field>,
     shown: usize,
@@ -308,6 +312,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         dataset,
         version,
         version_changed,
+        sides: None,
         fields,
         shown,
         revision,

@@ -16,10 +16,10 @@ use super::{Field, Fingerprint, Latest, Output, Plan, Predicate, Related, Revisi
 
 impl Plan {
     /// The same question of other versions: what a caller may see does not depend on them. `None` for a page that a cursor
-    /// binds to the version of the one before.
+    /// binds to the version of the one before, and for the difference of two versions.
     #[must_use]
     pub fn over(&self, versions: &Versions) -> Option<Self> {
-        if self.after.is_some() {
+        if self.after.is_some() || self.sides.is_some() {
             return None;
         }
         let mut plan = self.clone();
@@ -81,6 +81,12 @@ impl Plan {
     pub fn published_at(&self) -> Option<Timestamp> {
         let own = self.version.as_ref()?.published_at;
         self.related.iter().try_fold(own, |newest, related| Some(newest.max(related.plan.published_at()?)))
+    }
+
+    /// The same question of an earlier version and of this one, where what is asked is their difference.
+    #[must_use]
+    pub fn sides(&self) -> Option<&[Self; 2]> {
+        self.sides.as_deref()
     }
 
     /// What a statement reads; the first [`Self::shown`] are the answer's.

@@ -37,6 +37,7 @@ pub fn routes() -> Router<Context> {
         .route("/v1/datasets/{dataset}/rows/{*key}", get(rows::row))
         .route("/v1/datasets/{dataset}/aggregate", get(rows::aggregate))
         .route("/v1/datasets/{dataset}/query", post(rows::query))
+        .route("/v1/datasets/{dataset}/changes", get(rows::changes))
         .route("/v1/datasets/{dataset}/versions", get(versions::list))
         .route("/v1/datasets/{dataset}/snapshots", get(snapshots::list))
         .route("/v1/exports", get(exports::list).post(exports::create))

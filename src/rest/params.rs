@@ -52,6 +52,46 @@ pub(super) fn row(dataset: &str, key: Vec<String>, parameters: Vec<(String, Stri
     Ok(asked)
 }
 
+/// What is asked of changes: columns and how they are written, and between which versions.
+pub(super) struct Changes {
+    pub(super) asked: Asked,
+    pub(super) from: u64,
+    pub(super) to: Option<u64>,
+}
+
+/// Reads the parameters of changes.
+pub(super) fn changes(dataset: &str, parameters: Vec<(String, String)>) -> Result<Changes, Problem> {
+    const ALLOWED: [&str; 7] = ["from", "to", "select", "tz", "format", "numbers", "guard"];
+    let (mut from, mut to, mut rest) = (None, None, Vec::new());
+    for (name, value) in parameters {
+        let end = match name.as_str() {
+            "from" => &mut from,
+            "to" => &mut to,
+            known if ALLOWED.contains(&known) => {
+                rest.push((name, value));
+                continue;
+            }
+            _ => {
+                let detail = format!("changes take no parameter {}", shown(&name));
+                let problem = Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(shown(&name));
+                return Err(problem.hint(format!("there are: {}", ALLOWED.join(", "))));
+            }
+        };
+        let number = value.parse::<u64>().map_err(|_| {
+            Problem::new(problem::INVALID_LITERAL, "expected the number of a version, such as 42")
+                .parameter(name.clone())
+        })?;
+        if end.replace(number).is_some() {
+            let detail = format!("{name} is given twice");
+            return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter(name));
+        }
+    }
+    let from = from.ok_or_else(|| {
+        Problem::new(problem::MALFORMED_REQUEST, "expected the number of the version that you have").parameter("from")
+    })?;
+    Ok(Changes { asked: page(dataset, rest)?, from, to })
+}
+
 /// What a question is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {

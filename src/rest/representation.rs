@@ -44,9 +44,10 @@ fn of_no_rows(headers: &HeaderMap, asked: &Asked, parameter: &str) -> Result<Med
 /// Refuses what the media type has no place for, rather than leaving it out. A parameter that asks for what is so anyway
 /// asks for nothing.
 fn fits(asked: &Asked, plan: &Plan, media_type: MediaType) -> Result<(), Problem> {
+    let all = if plan.sides().is_some() { "format" } else { "limit" };
     let parts: [(bool, &str, &[MediaType]); 6] = [
         // A page of JSON is one object, which is written when its last row is known.
-        (plan.whole(), "limit", &[MediaType::Ndjson, MediaType::Csv, MediaType::Arrow, MediaType::Parquet]),
+        (plan.whole(), all, &[MediaType::Ndjson, MediaType::Csv, MediaType::Arrow, MediaType::Parquet]),
         (asked.numbers == Numbers::Text, "numbers", &[MediaType::Json, MediaType::Ndjson, MediaType::Csv]),
         (asked.shape == Shape::Columns, "shape", &[MediaType::Json]),
         (asked.guarded, "guard", &[MediaType::Csv]),
@@ -60,12 +61,14 @@ fn fits(asked: &Asked, plan: &Plan, media_type: MediaType) -> Result<(), Problem
     let unfit = parts.into_iter().find(|(asked, _, fitting)| *asked && !fitting.contains(&media_type));
     let Some((_, parameter, fitting)) = unfit else { return Ok(()) };
     let detail = match parameter {
+        "format" => "JSON comes as a page, and changes as a stream".to_owned(),
         "limit" => "JSON comes as a page, and limit=all as a stream".to_owned(),
         _ => format!("{} has no place for what {parameter} asks for", media_type.format()),
     };
     let fitting = fitting.iter().copied().collect::<MediaTypes>().and(plan.media_types());
     let hint = match fitting.formats() {
         none if none.is_empty() => format!("leave out {parameter}"),
+        formats if parameter == "format" => format!("ask for {formats}"),
         formats => format!("leave out {parameter}, or ask for {formats}"),
     };
     Err(Problem::new(problem::NOT_IN_FORMAT, detail).parameter(parameter).hint(hint))

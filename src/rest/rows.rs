@@ -102,6 +102,30 @@ pub(super) async fn aggregate(asking: Asking) -> Result<Response, Problem> {
     asking.page(params::aggregate).await
 }
 
+/// `GET /v1/datasets/{dataset}/changes`: what has become of rows from one version to another.
+pub(super) async fn changes(asking: Asking) -> Result<Response, Problem> {
+    let parameters = parameters(asking.uri.query())?;
+    let params::Changes { asked, from, to } = params::changes(&asking.dataset, parameters.clone())?;
+    let Asking { context, principal, admission, uri, headers, .. } = &asking;
+    let versions = context.engine.pointer.load();
+    let plan = context.engine.plan_changes(&asked.query, &versions, principal, (from, to))?;
+    let representation = representation::choose(headers, &asked, &plan)?;
+    admission.may_deliver(context).await?;
+    let plan = Arc::new(plan);
+    let mut response = asking.stream(&plan, representation).await?;
+    if let Some(version) = plan.version() {
+        // The same request from there on: RFC 5989 calls it what changes can be heard of by.
+        let others = parameters.into_iter().filter(|(name, _)| !matches!(name.as_str(), "from" | "to"));
+        let from = ("from".to_owned(), version.number.to_string());
+        let further: Vec<(String, String)> = std::iter::once(from).chain(others).collect();
+        let base = context.limits.public_url.as_deref();
+        if let Ok(link) = HeaderValue::try_from(link(base, uri.path(), &further, "monitor")) {
+            response.headers_mut().append(header::LINK, link);
+        }
+    }
+    Ok(response)
+}
+
 /// `GET /v1/datasets/{dataset}/rows/{key}`, a segment for each column of the key.
 pub(super) async fn row(asking: Asking) -> Result<Response, Problem> {
     // Cut from the raw path: an escaped slash belongs to its segment.
@@ -379,15 +403,20 @@ fn limited(plan: &Plan, headers: &mut HeaderMap) {
     }
 }
 
-/// RFC 8288: the same request, further on.
+/// The same request, further on.
 fn next_link(base: Option<&str>, path: &str, parameters: &[(String, String)], next: &Cursor) -> String {
-    let mut link = format!("<{}{path}?", base.unwrap_or_default().trim_end_matches('/'));
-    for (name, value) in parameters.iter().filter(|(name, _)| name != "cursor") {
-        let value = utf8_percent_encode(value, ESCAPED);
-        link.push_str(&format!("{}={value}&", utf8_percent_encode(name, ESCAPED)));
-    }
-    link.push_str(&format!("cursor={}>; rel=\"next\"", next.0));
-    link
+    let others = parameters.iter().filter(|(name, _)| name != "cursor").cloned();
+    let further: Vec<(String, String)> = others.chain([("cursor".to_owned(), next.0.clone())]).collect();
+    link(base, path, &further, "next")
+}
+
+/// RFC 8288.
+fn link(base: Option<&str>, path: &str, parameters: &[(String, String)], rel: &str) -> String {
+    let pairs = parameters
+        .iter()
+        .map(|(name, value)| format!("{}={}", utf8_percent_encode(name, ESCAPED), utf8_percent_encode(value, ESCAPED)));
+    let query: Vec<String> = pairs.collect();
+    format!("<{}{path}?{}>; rel=\"{rel}\"", base.unwrap_or_default().trim_end_matches('/'), query.join("&"))
 }
 
 #[cfg(test)]

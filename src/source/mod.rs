@@ -3,6 +3,7 @@
 //!
 //! This room knows databases. It knows no request, no role and no encoding.
 
+mod changes;
 mod clickhouse;
 mod condition;
 mod copy;
@@ -161,8 +162,14 @@ pub fn schema(plan: &Plan) -> SchemaRef {
 /// # Errors
 /// When the source does not answer.
 pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> Result<BatchStream, Error> {
-    let shape = source.shape(plan.dataset(), plan.relation()).await?;
     let reading = Reading::of(plan, parents);
+    if let Some(sides) = plan.sides() {
+        let shape = async |side: &Plan| source.shape(side.dataset(), side.relation()).await;
+        let (from, to) = (shape(&sides[0]).await?, shape(&sides[1]).await?);
+        let batches = source.run_whole(changes::statement(plan, sides, [&from, &to]), reading);
+        return Ok(changes::settled(mask::masked(batches, plan), plan, source.dialect()));
+    }
+    let shape = source.shape(plan.dataset(), plan.relation()).await?;
     let batches = match parents {
         None if plan.whole() => source.run_whole(select::whole(plan, &shape), reading),
         _ => source.run(statement(plan, &shape, parents), reading),

@@ -7,7 +7,9 @@ use crate::catalog::{Direction, Name, Relation, Type};
 use crate::plan::Value;
 
 use super::clickhouse;
-use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, SEARCH_TABLE, Select, Statement};
+use super::sql::{
+    Compare, Dialect, Expr, From, Join, Keys, Limit, Order, Parameter, Part, SEARCH_TABLE, Select, Statement,
+};
 use super::wire;
 
 /// Rows of each parent that are a word: each number makes a statement of its own, which is prepared.
@@ -208,9 +210,22 @@ impl Writer {
                 self.expr(list);
                 self.word(")");
             }
-            From::Select(inner, alias) => {
+            From::Select(inner, alias) => self.named_select(inner, alias),
+            From::Joined(sides, [left, right], join, on) => {
+                self.named_select(&sides[0], left);
+                self.word(match join {
+                    Join::Left => " LEFT JOIN ",
+                    Join::Full => " FULL JOIN ",
+                });
+                self.named_select(&sides[1], right);
+                self.word(" ON ");
+                self.expr(on);
+            }
+            From::Either(selects, alias) => {
                 self.word("(");
-                self.select(inner);
+                self.select(&selects[0]);
+                self.word(" UNION ALL ");
+                self.select(&selects[1]);
                 self.word(") AS ");
                 self.word(alias);
             }
@@ -222,6 +237,13 @@ impl Writer {
                 self.word(alias);
             }
         }
+    }
+
+    fn named_select(&mut self, inner: &Select<'_>, alias: &'static str) {
+        self.word("(");
+        self.select(inner);
+        self.word(") AS ");
+        self.word(alias);
     }
 
     fn relation(&mut self, relation: &Relation) {
@@ -324,6 +346,11 @@ impl Writer {
     fn expr(&mut self, expr: &Expr<'_>) {
         match expr {
             Expr::Column(name) => self.name(name),
+            Expr::Of(side, name) => {
+                self.word(side);
+                self.word(".");
+                self.name(name);
+            }
             Expr::Bind(parameter) => self.bind(parameter),
             Expr::SearchTable(relation) => self.search_table(relation),
             Expr::Inner(name, place) => self.inner(name, *place),

@@ -36,6 +36,12 @@ pub fn statement(plan: &Plan, shape: &Shape, parents: Option<&Parents>) -> State
     }
 }
 
+/// All rows of a plan, in no order, by the names of their fields.
+pub(super) fn all_rows<'p>(plan: &'p Plan, shape: &'p Shape) -> Select<'p> {
+    let builder = Builder { plan, shape, dialect: shape.dialect, parents: None };
+    builder.fields_of(builder.stage())
+}
+
 /// The statement that answers a plan for all rows: in Postgres one that `COPY` takes, whose parameters are settings.
 pub(super) fn whole(plan: &Plan, shape: &Shape) -> Statement {
     let builder = Builder { plan, shape, dialect: shape.dialect, parents: None };

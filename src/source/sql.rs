@@ -107,8 +107,21 @@ pub(super) enum From<'p> {
     Rows(Expr<'p>),
     /// A subquery and the word that it goes by.
     Select(Box<Select<'p>>, &'static str),
+    /// Two subqueries, the words that they go by, and what rows of both have in common.
+    Joined(Box<[Select<'p>; 2]>, [&'static str; 2], Join, Box<Expr<'p>>),
+    /// The rows of both subqueries, and the word that they go by.
+    Either(Box<[Select<'p>; 2]>, &'static str),
     /// Postgres: a subquery for each key, which it knows as [`Expr::Key`], and the word that it goes by.
     Each(Keys<'p>, Box<Select<'p>>, &'static str),
+}
+
+/// Which rows without a counterpart a join has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Join {
+    /// Those of the left side.
+    Left,
+    /// Those of both.
+    Full,
 }
 
 /// Where the keys of [`From::Each`] come from.
@@ -132,6 +145,8 @@ pub(super) struct Order<'p> {
 #[derive(Clone)]
 pub(super) enum Expr<'p> {
     Column(&'p Name),
+    /// A column of the side that goes by that word.
+    Of(&'static str, &'p Name),
     /// A column of ours in an inner select. No name of a catalog begins with an underscore.
     Inner(&'static str, usize),
     /// That column of the keys of [`From::Each`], counted from one.

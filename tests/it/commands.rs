@@ -595,7 +595,7 @@ fn every_command_has_a_help_that_names_each_of_its_options() {
             assert!(described || below, "{path:?} {option}\n{text}");
         }
     }
-    assert_eq!(commands, 55, "{}", script.out);
+    assert_eq!(commands, 59, "{}", script.out);
     for shell in ["zsh", "fish"] {
         assert!(run(martello(&["completions", shell])).well().contains("admin-listen"), "{shell}");
     }

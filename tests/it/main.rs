@@ -3,10 +3,12 @@
 
 mod access;
 mod architecture;
+mod assets;
 mod audit;
 mod bodies;
 mod browser;
 mod caching;
+mod changes;
 mod clickhouse;
 mod clickhouse_migrate;
 mod clickhouse_schema;

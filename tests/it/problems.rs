@@ -126,8 +126,8 @@ fn told(answer: &Answer) -> String {
 
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
 /// `publish` and `access` those of the admin listener, `differential` those of grants that the demo
-/// has not, `limits` those of what is used up.
-const OURS: [Kind; 18] = [
+/// has not, `limits` those of what is used up, `changes` and `assets` those of versions and files.
+const OURS: [Kind; 20] = [
     problem::INTERNAL,
     problem::OVERLOADED,
     problem::SOURCE_UNAVAILABLE,
@@ -146,6 +146,8 @@ const OURS: [Kind; 18] = [
     problem::DOCUMENT_NOT_FOUND,
     problem::QUOTA_EXCEEDED,
     problem::TEMPORARY_REDUCED_CAPACITY,
+    problem::VERSION_GONE,
+    problem::RANGE_NOT_SATISFIABLE,
 ];
 
 #[tokio::test]
@@ -245,6 +247,8 @@ async fn every_problem_that_a_client_can_cause_is_told_by_its_type() {
         ("POST", &"/v2/datasets".to_owned(), None, problem::NOT_FOUND),
         ("GET", &"/problems/too-cheap".to_owned(), None, problem::NOT_FOUND),
         ("GET", &"/docs/passwords.txt".to_owned(), None, problem::NOT_FOUND),
+        ("GET", &"/v1/datasets/price_daily/changes?from=1&format=csv".to_owned(), None, problem::UNKNOWN_VERSION),
+        ("GET", &"/assets/price_daily/1-0/a.csv".to_owned(), None, problem::LINK_REFUSED),
         ("GET", &format!("{rows}/AAPL/2005-02-27"), None, problem::ROW_NOT_FOUND),
         ("DELETE", &format!("{rows}/AAPL/2005-02-28"), None, problem::METHOD_NOT_ALLOWED),
         ("BREW", &"/v1/datasets".to_owned(), None, problem::METHOD_NOT_ALLOWED),

@@ -252,7 +252,7 @@ impl Open {
         self.append(&out).await?;
         self.file.flush().await.map_err(ExportError::Spool)?;
         let sha256 = hex(self.digest.finish().as_ref());
-        let path = format!("{}/{}.{}", work.folder(), &sha256[..32], ending(work.media_type));
+        let path = format!("{}/{}.{}", work.folder(), sha256, ending(work.media_type));
         let partition = work.partition_by.zip(self.interval).map(|(by, day)| label(by, day));
         let Self { file, rows, bytes, first_key, last_key, .. } = self;
         Ok((file, Part { path, rows, bytes, sha256, first_key, last_key, partition }))

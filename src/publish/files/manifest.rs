@@ -72,6 +72,11 @@ impl Edition {
         Self(format!("live-{}", Uuid::now_v7().simple()))
     }
 
+    /// That of files beside the dataset, which are of no state of it.
+    pub(super) fn documents() -> Self {
+        Self("files".to_owned())
+    }
+
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -110,6 +115,17 @@ impl AssetId {
     #[must_use]
     pub fn is_snapshot(&self) -> bool {
         self.manifest.starts_with("s-")
+    }
+
+    /// The name of a file beside a dataset.
+    pub(super) fn of_document(dataset: Name, id: &str, part: Option<usize>) -> Self {
+        Self { dataset, edition: Edition::documents(), manifest: id.to_owned(), part }
+    }
+
+    /// Whether it is of a file beside a dataset.
+    #[must_use]
+    pub fn is_document(&self) -> bool {
+        self.edition == Edition::documents() && self.manifest.starts_with("f-")
     }
 
     /// The export that it is of.
@@ -276,15 +292,15 @@ pub(in crate::publish) fn hex(bytes: &[u8]) -> String {
 }
 
 /// An instant as its text.
-mod instant {
+pub(super) mod instant {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(instant: &Timestamp, output: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(instant: &Timestamp, output: S) -> Result<S::Ok, S::Error> {
         output.collect_str(instant)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Timestamp, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Timestamp, D::Error> {
         String::deserialize(input)?.parse().map_err(D::Error::custom)
     }
 

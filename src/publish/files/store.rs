@@ -2,16 +2,22 @@
 //! content, or an id that was drawn for it.
 
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path as LocalPath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart,
+    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode, PutOptions,
+    PutPayload, WriteMultipart,
 };
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -23,6 +29,9 @@ use crate::config;
 const CHUNK_BYTES: usize = 8 << 20;
 /// Chunks under way at once: what an upload holds in memory is this many of them.
 const CHUNKS_MAX: usize = 3;
+
+/// Bytes of a folder's file that are read at once.
+const READ_BYTES: u64 = 512 << 10;
 
 /// Why a file is not there.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +65,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file of a folder cannot be read.
+    #[error("read {path} in the folder of files")]
+    Read {
+        /// Which one.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file is not as it was written.
     #[error("read {path} of the store of files, which Martello has not written so")]
     Foreign {
@@ -75,6 +93,8 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
 pub struct Files {
     store: Arc<dyn ObjectStore>,
     base: Path,
+    /// Signs what others may fetch from the store itself, where it is S3.
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl Files {
@@ -92,14 +112,15 @@ impl Files {
             Ok(parsed) => {
                 let options = config.options.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
                 let opened = object_store::parse_url_opts(&parsed, options).map_err(|error| failed(error.into()))?;
-                return Ok(Self { store: opened.0.into(), base: opened.1 });
+                let signer = signer(&parsed, config).map_err(|error| failed(error.into()))?;
+                return Ok(Self { store: opened.0.into(), base: opened.1, signer });
             }
             Err(_) => Some(LocalPath::new(url).to_owned()),
         };
         let folder = std::path::absolute(folder.unwrap_or_default()).map_err(|error| failed(error.into()))?;
         let base = Path::from_absolute_path(&folder).map_err(|error| failed(error.into()))?;
         // A manifest that is there promises files: both must outlive a loss of power.
-        Ok(Self { store: Arc::new(LocalFileSystem::new().with_fsync(true)), base })
+        Ok(Self { store: Arc::new(LocalFileSystem::new().with_fsync(true)), base, signer: None })
     }
 
     fn at(&self, path: &str) -> Path {
@@ -179,10 +200,35 @@ impl Files {
     pub async fn open_range(&self, path: &str, range: Option<Range<u64>>) -> Result<Option<ByteStream>, Error> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         match self.store.get_opts(&self.at(path), options).await {
-            Ok(found) => Ok(Some(found.into_stream().map_err(failed("read", path)).boxed())),
+            Ok(found) => Ok(Some(match found.payload {
+                GetResultPayload::File(file, _) => pieces(file, found.range, path),
+                GetResultPayload::Stream(stream) => stream.map_err(failed("read", path)).boxed(),
+            })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed("read", path)(source)),
         }
+    }
+
+    /// How many bytes a file has; `None` where it is not there.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
+        match self.store.head(&self.at(path)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed("look for", path)(source)),
+        }
+    }
+
+    /// Where anybody may fetch a file from the store itself for so long; `None` where the store is no S3.
+    ///
+    /// # Errors
+    /// When there are no credentials to sign with.
+    pub async fn presigned(&self, path: &str, ttl: Duration) -> Result<Option<Url>, Error> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let signed = signer.signed_url(reqwest::Method::GET, &self.at(path), ttl).await;
+        signed.map(Some).map_err(failed("sign", path))
     }
 
     /// The names of the files right in a folder, in no order.
@@ -226,6 +272,37 @@ impl Files {
             Err(source) => Err(failed("delete", path)(source)),
         }
     }
+}
+
+/// Who signs for a store, where it is S3 or speaks its language.
+fn signer(url: &Url, config: &config::FileStore) -> Result<Option<Arc<dyn Signer>>, object_store::Error> {
+    if !matches!(ObjectStoreScheme::parse(url), Ok((ObjectStoreScheme::AmazonS3, _))) {
+        return Ok(None);
+    }
+    let options = config.options.iter();
+    let options = options.filter_map(|(name, secret)| Some((name.parse::<AmazonS3ConfigKey>().ok()?, secret.expose())));
+    let builder = options
+        .fold(AmazonS3Builder::new().with_url(url.as_str()), |builder, (key, value)| builder.with_config(key, value));
+    Ok(Some(Arc::new(builder.build()?)))
+}
+
+/// Bytes of a file of a folder, in pieces that are larger than the crate's own: each costs a turn of another thread.
+fn pieces(file: std::fs::File, range: Range<u64>, path: &str) -> ByteStream {
+    let path = path.to_owned();
+    let unread = move |source| Error::Read { path: path.clone(), source };
+    let read = |(file, range): (std::fs::File, Range<u64>)| async move {
+        let length = range.end.saturating_sub(range.start).min(READ_BYTES);
+        if length == 0 {
+            return Ok(None);
+        }
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; usize::try_from(length).unwrap_or_default()];
+            file.read_exact_at(&mut piece, range.start)?;
+            Ok((Bytes::from(piece), (file, range.start + length..range.end)))
+        });
+        reading.await.map_err(std::io::Error::other)?.map(Some)
+    };
+    stream::try_unfold((file, range), read).map_err(unread).boxed()
 }
 
 fn failed(doing: &'static str, path: &str) -> impl Fn(object_store::Error) -> Error + use<> {

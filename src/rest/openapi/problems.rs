@@ -10,12 +10,13 @@ use super::schema::{Named, components, count, described, list, named, object, te
 use crate::http::problem;
 
 /// The statuses that have a response of their own; [`OTHER`] speaks for the rest.
-const STATUSES: [StatusCode; 10] = [
+const STATUSES: [StatusCode; 11] = [
     StatusCode::BAD_REQUEST,
     StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::NOT_FOUND,
     StatusCode::NOT_ACCEPTABLE,
+    StatusCode::GONE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,

@@ -28,9 +28,11 @@ pub(super) fn grouped<'p>(
     };
     let named = plan.fields().iter().map(|field| {
         let value = match field.output {
-            Output::Column(index) => column(plan, index),
+            Output::Column(index) | Output::Was(index) => column(plan, index),
             Output::Bucket(index, bucket) => interval(plan, index, bucket),
             Output::Measure(function, of) => measure(plan, function, of),
+            // Changes are of rows.
+            Output::Change => Expr::default(),
         };
         Expr::Named(Box::new(value), &field.name)
     });

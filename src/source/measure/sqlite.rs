@@ -44,10 +44,10 @@ pub(super) fn grouped<'p>(
         filter = Expr::default();
     }
     let group = |place: usize| match fields[place].output {
-        Output::Column(index) => column(plan, index),
+        Output::Column(index) | Output::Was(index) => column(plan, index),
         Output::Bucket(..) if numbered => Expr::Inner("_group", place),
         Output::Bucket(index, bucket) => interval(plan, index, bucket),
-        Output::Measure(..) => Expr::default(),
+        Output::Measure(..) | Output::Change => Expr::default(),
     };
     if numbered {
         let partition: Vec<Expr<'p>> = (0..groups).map(group).collect();

@@ -1,0 +1,229 @@
+//! Which files a caller may have, and the links to them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::{Door, PREFIX};
+use crate::audit;
+use crate::audit::Delivery;
+use crate::auth::Principal;
+use crate::catalog::Name;
+use crate::encode::MediaType;
+use crate::http::extract::parameters;
+use crate::http::problem::shown;
+use crate::http::{Caller, Context, Handed, Problem, problem};
+use crate::plan;
+use crate::plan::View;
+use crate::publish::files::{AssetId, Document, Manifest, Part};
+
+/// Files of one list at most.
+const FILES_MAX: usize = 1000;
+
+/// `GET /v1/assets`
+pub(super) async fn list(
+    State(context): State<Context>,
+    Caller(principal): Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut wanted = None;
+    for (name, value) in parameters(query.as_deref())? {
+        if name != "dataset" || wanted.replace(value).is_some() {
+            let problem = Problem::new(problem::UNKNOWN_PARAMETER, format!("there is no parameter {}", shown(&name)));
+            return Err(problem.parameter(shown(&name)).hint("dataset=, once"));
+        }
+    }
+    let engine = &context.engine;
+    let views = match wanted {
+        None => View::all(&engine.catalog, principal.role()),
+        Some(name) => {
+            let view = View::of(&engine.catalog, &principal, &name);
+            vec![view.ok_or(plan::Error::UnknownDataset(name))?]
+        }
+    };
+    let mut data = Vec::new();
+    for view in views {
+        let dataset = view.dataset();
+        let documents = context.shelf.documents(&principal, dataset).await?;
+        data.extend(documents.iter().filter_map(|document| Some(of_document(&document.asset()?, document))));
+        for manifest in context.shelf.snapshots(engine, &principal, dataset).await? {
+            let files = manifest.files.iter().enumerate();
+            data.extend(
+                files.filter_map(|(place, file)| Some(of_part(&manifest.asset(Some(place))?, &manifest, file))),
+            );
+        }
+    }
+    data.truncate(FILES_MAX);
+    Ok(own(Json(json!({ "data": data })).into_response()))
+}
+
+/// A file that the caller may have.
+struct Found {
+    told: Value,
+    path: String,
+    access: audit::Access,
+}
+
+/// `GET /v1/assets/{id}`: where the file is fetched from, as a redirection, or what is known of it for whoever reads JSON.
+pub(super) async fn fetch(
+    State(context): State<Context>,
+    Extension(door): Extension<Arc<Door>>,
+    Caller(principal): Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let missing = || Problem::new(problem::NOT_FOUND, "there is no such resource");
+    let id: AssetId = id.parse().map_err(|()| missing())?;
+    let found = match id.part {
+        Some(_) if id.is_document() => document(&context, &principal, &id).await?,
+        Some(place) => {
+            let manifest = context.shelf.manifest(&context.engine, &principal, &id).await?;
+            let file = manifest.files.get(place).ok_or_else(missing)?;
+            Found {
+                told: of_part(&id, &manifest, file),
+                path: file.path.clone(),
+                access: access_to_part(&principal, &manifest, file),
+            }
+        }
+        None => {
+            let manifest = context.shelf.manifest(&context.engine, &principal, &id).await?;
+            let files = manifest.files.iter().enumerate();
+            let files: Vec<Value> = files
+                .filter_map(|(place, file)| Some(of_part(&manifest.asset(Some(place))?, &manifest, file)))
+                .collect();
+            // It tells of files, and is none.
+            let mut data = json!({
+                "id": id.to_string(),
+                "href": format!("/v1/assets/{id}"),
+                "dataset": manifest.dataset,
+                "version": manifest.version,
+                "format": manifest.format,
+                "created_at": manifest.created_at.to_string(),
+                "valid_until": manifest.valid_until.map(|until| until.to_string()),
+                "partition_by": manifest.partition_by,
+                "order": manifest.order,
+                "columns": manifest.columns,
+                "limited_by": manifest.limited_by,
+                "rows": manifest.rows,
+                "bytes": manifest.bytes,
+            });
+            data["files"] = Value::Array(files);
+            return Ok(own(Json(json!({ "data": data })).into_response()));
+        }
+    };
+    let Found { mut told, path, access } = found;
+    let now = crate::clock::unix_millis() / 1000;
+    let expires = now.saturating_add(door.ttl.as_secs());
+    let path = format!("{PREFIX}{path}");
+    let link = match door.signer.link(&door.base, &path, expires).map_err(|error| problem::internal().cause(&error))? {
+        Some(link) => Some(link),
+        None => {
+            let files = context.shelf.library.files();
+            files.presigned(&path[PREFIX.len()..], door.ttl).await?.map(String::from)
+        }
+    };
+    let link = link.ok_or_else(problem::internal)?;
+    let mut response = if reads_json(&headers) {
+        let ends = i64::try_from(expires).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        told["url"] = json!(link);
+        told["url_expires_at"] = json!(ends.map(|ends| ends.to_string()));
+        Json(json!({ "data": told })).into_response()
+    } else {
+        let location = HeaderValue::try_from(link).map_err(|_| problem::internal())?;
+        (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Authorization, Accept"));
+    response.extensions_mut().insert(Handed(Arc::new(access)));
+    Ok(response)
+}
+
+async fn document(context: &Context, principal: &Principal, id: &AssetId) -> Result<Found, Problem> {
+    let document = context.shelf.document(&context.engine, principal, id).await?;
+    let access = access(principal, &id.dataset, None)
+        .delivering(Delivery { bytes: Some(document.bytes), ..Delivery::default() });
+    Ok(Found { told: of_document(id, &document), path: document.path, access })
+}
+
+/// What the audit is told: a link is as good as the file.
+fn access_to_part(principal: &Principal, manifest: &Manifest, file: &Part) -> audit::Access {
+    let columns: Vec<Name> = manifest.columns.iter().filter_map(|name| name.parse().ok()).collect();
+    let by =
+        audit::Access::by(principal.subject(), &principal.role().name, audit::Door::Assets, StatusCode::FOUND.as_u16());
+    let Ok(dataset) = manifest.dataset.parse::<Name>() else { return by };
+    by.to(&dataset, manifest.version, principal.decision(&manifest.dataset).0, columns.iter()).delivering(Delivery {
+        rows: Some(file.rows),
+        bytes: Some(file.bytes),
+        format: manifest.media_type().map(MediaType::format),
+        ..Delivery::default()
+    })
+}
+
+fn access(principal: &Principal, dataset: &Name, version: Option<u64>) -> audit::Access {
+    let by =
+        audit::Access::by(principal.subject(), &principal.role().name, audit::Door::Assets, StatusCode::FOUND.as_u16());
+    by.to(dataset, version, principal.decision(dataset.as_str()).0, std::iter::empty())
+}
+
+/// Whether the client wants to be told of the file, rather than to have it.
+fn reads_json(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut json = false;
+    for item in accepted.flat_map(|value| value.split(',')) {
+        match item.split(';').next().unwrap_or_default().trim() {
+            "application/json" => json = true,
+            "*/*" => return false,
+            _ => {}
+        }
+    }
+    json
+}
+
+fn of_part(id: &AssetId, manifest: &Manifest, file: &Part) -> Value {
+    let media_type = manifest.media_type().map(MediaType::as_str);
+    json!({
+        "id": id.to_string(),
+        "href": format!("/v1/assets/{id}"),
+        "kind": if id.is_snapshot() { "snapshot" } else { "export" },
+        "dataset": manifest.dataset,
+        "version": manifest.version,
+        "title": Value::Null,
+        "media_type": media_type,
+        "rows": file.rows,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+        "partition": file.partition,
+        "created_at": manifest.created_at.to_string(),
+        "valid_until": manifest.valid_until.map(|until| until.to_string()),
+    })
+}
+
+fn of_document(id: &AssetId, document: &Document) -> Value {
+    json!({
+        "id": id.to_string(),
+        "href": format!("/v1/assets/{id}"),
+        "kind": "document",
+        "dataset": document.dataset,
+        "version": Value::Null,
+        "title": document.title,
+        "media_type": document.media_type,
+        "rows": Value::Null,
+        "bytes": document.bytes,
+        "sha256": document.sha256,
+        "partition": Value::Null,
+        "created_at": document.created_at.to_string(),
+        "valid_until": Value::Null,
+    })
+}
+
+/// The caller's own, kept by nobody else and asked for again each time.
+fn own(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept"));
+    response
+}
