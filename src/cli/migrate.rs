@@ -16,7 +16,7 @@ use super::serve::until_told;
 use crate::config::Config;
 use crate::config::duration::parse_duration;
 use crate::migrate::apply::{self, Event, Options};
-use crate::migrate::clickhouse;
+use crate::migrate::clickhouse::{connect, read as read_clickhouse, unlock};
 use crate::migrate::control;
 use crate::migrate::folder::{Folder, Transactions};
 use crate::migrate::import::{self, Format};
@@ -272,7 +272,7 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
             if target.language() != Language::ClickHouse {
                 bail!("break a lock of Postgres: it ends with the session that holds it; end that session instead");
             }
-            clickhouse::unlock(&target, at.schema().as_deref(), &holder).await?;
+            unlock(&target, at.schema().as_deref(), &holder).await?;
             say(&format!("the lock of {holder} is broken\n"))?;
         }
         Command::Import(command) => {
@@ -294,8 +294,8 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
 async fn replay(folder: &Folder, url: &str) -> anyhow::Result<()> {
     let origin = Origin::Folder(folder.path().to_owned());
     if Target::read(url)?.language() == Language::ClickHouse {
-        let server = clickhouse::connect(url).await?;
-        clickhouse::read(&origin, Some(&server), &[server.database()], &[]).await?;
+        let server = connect(url).await?;
+        read_clickhouse(&origin, Some(&server), &[server.database()], &[]).await?;
     } else {
         schema::read(&origin, Some(url), &Scope::default()).await?;
     }
