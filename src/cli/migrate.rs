@@ -17,7 +17,7 @@ use super::versioned;
 use crate::config::Config;
 use crate::config::duration::parse_duration;
 use crate::migrate::apply::{self, Event, Options};
-use crate::migrate::clickhouse;
+use crate::migrate::clickhouse::{connect, read as read_clickhouse, unlock};
 use crate::migrate::control;
 use crate::migrate::folder::{Folder, Transactions};
 use crate::migrate::import::{self, Format};
@@ -299,7 +299,7 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
             if target.language() != Language::ClickHouse {
                 bail!("break a lock of Postgres: it ends with the session that holds it; end that session instead");
             }
-            clickhouse::unlock(&target, at.schema().as_deref(), &holder).await?;
+            unlock(&target, at.schema().as_deref(), &holder).await?;
             say(&format!("the lock of {holder} is broken\n"))?;
         }
         Command::Import(command) => {
@@ -319,8 +319,8 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
 
 /// Applies a folder where nobody else is.
 async fn replay(folder: &Folder, url: &str) -> anyhow::Result<()> {
-    let server = clickhouse::connect(url).await?;
-    clickhouse::read(&Origin::Folder(folder.path().to_owned()), Some(&server), &[server.database()], &[]).await?;
+    let server = connect(url).await?;
+    read_clickhouse(&Origin::Folder(folder.path().to_owned()), Some(&server), &[server.database()], &[]).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `martello schema`
 
-mod clickhouse;
+mod columnar;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -232,8 +232,8 @@ impl Sides {
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
-    if clickhouse::is_concerned(&command, config) {
-        return clickhouse::run(command, config).await;
+    if columnar::is_concerned(&command, config) {
+        return columnar::run(command, config).await;
     }
     match command {
         Command::Inspect { of, format, looking } => {

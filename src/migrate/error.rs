@@ -295,9 +295,9 @@ pub(super) fn said(error: &sqlx::Error) -> String {
     text.replace('\n', " ")
 }
 
-fn chain(error: &sqlx::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
         if !text.ends_with(&more) {

@@ -584,7 +584,7 @@ async fn each_bad_input_has_one_clear_error_and_changes_nothing() {
     );
     assert_eq!(
         apply("mysql://me:secret@127.0.0.1/none").await.complaint(),
-        "error: failed to read the URL of the database: expected postgres://…, not mysql://…"
+        "error: failed to read the URL of the database: expected postgres://… or clickhouse://…, not mysql://…"
     );
     assert_eq!(
         ran(martello(&["migrate", "apply", "--dir", &dir])).await.complaint(),

@@ -6,6 +6,7 @@ use clickhouse::Client;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::super::error::chain;
 use crate::source::clickhouse_client;
 
 /// How long a server may take to answer the first question.
@@ -82,19 +83,6 @@ impl Failure {
         let (line, rest) = rest.split_once(", col ")?;
         Some((line.parse().ok()?, rest.split_once(')')?.0.parse().ok()?))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text += &format!(": {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl Connection {

@@ -482,13 +482,18 @@ fn rebuild(of: &str, is: &Table, wished: &Table, why: &str, from: &Model, drop_o
     };
     let risk =
         format!("{why}: every row is copied into a new table, and the old one needs its space until it is dropped");
-    let mut steps = vec![
-        Step::new(format!("DROP TABLE IF EXISTS {other}{CLUSTER}")),
+    let mut steps = Vec::new();
+    if from.left.contains(&new) {
+        // Whether it is half a copy or the table before, nobody can tell.
+        let step = Step::new(format!("DROP TABLE {other}{CLUSTER}"));
+        steps.push(step.risking(Hazard::DeletesData, "what is left of a build that did not end goes"));
+    }
+    steps.extend([
         Step::new(write::table(&new, wished)),
         copy(&table, &other, false).risking(Hazard::RewritesTable, risk),
         Step::new(format!("EXCHANGE TABLES {table} AND {other}{CLUSTER}")),
         copy(&other, &table, true),
-    ];
+    ]);
     if drop_old {
         let step = Step::new(format!("DROP TABLE {other}{CLUSTER}"));
         steps.push(step.risking(Hazard::DeletesData, "the table as it was is not kept"));
@@ -496,4 +501,54 @@ fn rebuild(of: &str, is: &Table, wished: &Table, why: &str, from: &Model, drop_o
         steps.push(Step::new(format!("RENAME TABLE {other} TO {}{CLUSTER}", name(&left_name(of, is, from)))));
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::read;
+    use super::*;
+
+    fn model(creates: &[&str]) -> Model {
+        let objects = creates.iter().map(|create| read(create, &["m"], "").expect("an object"));
+        Model { objects: objects.collect(), ..Model::default() }
+    }
+
+    const TABLE: &str = "CREATE TABLE m.t (`a` UInt64, `b` String) ENGINE = MergeTree ORDER BY a";
+
+    #[test]
+    fn what_a_build_left_that_did_not_end_is_not_dropped_unasked() {
+        let (mut from, to) = (model(&[TABLE]), model(&[&TABLE.replace("ORDER BY a", "ORDER BY b")]));
+        let hazards = |steps: &[Step]| -> Vec<Hazard> {
+            steps.iter().flat_map(|step| step.hazards.iter().map(|risk| risk.hazard)).collect()
+        };
+        assert_eq!(hazards(&diff(&from, &to, false)), [Hazard::RewritesTable]);
+        from.left.push("t__new".to_owned());
+        let steps = diff(&from, &to, false);
+        assert_eq!(steps[0].sql, format!("DROP TABLE t__new{CLUSTER}"));
+        assert_eq!(hazards(&steps), [Hazard::DeletesData, Hazard::RewritesTable]);
+        assert!(diff(&from, &from, false).is_empty());
+    }
+
+    #[test]
+    fn a_table_has_one_alteration_with_all_clauses() {
+        let to =
+            TABLE.replace("`b` String)", "`b` String COMMENT 'x', `d` Int8, INDEX i b TYPE minmax)") + " COMMENT 'y'";
+        let steps = diff(&model(&[TABLE]), &model(&[&to]), false);
+        let texts: Vec<String> = steps.iter().map(|step| write::live(&step.sql, "m", " ON CLUSTER `c`")).collect();
+        assert_eq!(
+            texts,
+            [
+                "ALTER TABLE t ON CLUSTER `c` COMMENT COLUMN `b` 'x', ADD COLUMN `d` Int8, ADD INDEX i b TYPE minmax, MODIFY \
+                 COMMENT 'y'",
+                "ALTER TABLE t ON CLUSTER `c` MATERIALIZE INDEX i",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_enumeration_with_more_values_needs_no_row() {
+        assert!(is_wider("Enum8('a' = 1)", "Enum8('a' = 1, 'b' = 2)"));
+        assert!(!is_wider("Enum8('a' = 1, 'b' = 2)", "Enum8('a' = 1)"));
+        assert!(!is_wider("Enum8('a' = 1)", "Enum16('a' = 1)") && !is_wider("String", "String"));
+    }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::super::error;
+use super::super::folder::Transactions;
 use super::super::target::Target;
 use super::connection::{Connection, Failure, literal};
 use super::error::Error;
@@ -60,7 +62,7 @@ pub async fn run(
     let holder = uuid::Uuid::new_v4().simple().to_string();
     let lock = Lock::take(&ground, &holder, lock_timeout, stop).await?;
     let connection = connect(url).await?.with("log_comment", &super::lock::comment(&holder));
-    let ran = all(&connection, steps, &lock, tell).await;
+    let ran = all(&connection, steps, &lock, stop, tell).await;
     lock.release().await;
     ran
 }
@@ -69,11 +71,17 @@ async fn all(
     connection: &Connection,
     steps: &[Step],
     lock: &Lock,
+    stop: &watch::Receiver<bool>,
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Error> {
     let mut copied = BTreeSet::new();
     for (done, step) in steps.iter().enumerate() {
         lock.is_held().await?;
+        // A step that runs is waited for: what it does stays either way.
+        if *stop.borrow() {
+            let at = format!("before statement {} of {}", done + 1, steps.len());
+            return Err(error::Error::Interrupted { at, mode: Transactions::None }.into());
+        }
         let ran = match &step.copy {
             None => connection.execute(&step.sql).await,
             Some(copy) => {

@@ -154,7 +154,7 @@ pub const TABLES: [Pair; 22] = [
     both(
         "settings",
         T,
-        "CREATE TABLE t (a UInt64, b String, c Date) ENGINE = MergeTree ORDER BY a SETTINGS merge_with_ttl_timeout = 100, min_bytes_for_wide_part = 0",
+        "CREATE TABLE t (a UInt64, b String, c Date) ENGINE = MergeTree ORDER BY a SETTINGS index_granularity = 8192, merge_with_ttl_timeout = 100, min_bytes_for_wide_part = 0",
     ),
     both(
         "a setting for good",

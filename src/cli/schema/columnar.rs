@@ -10,7 +10,9 @@ use serde_json::json;
 use super::super::migrate::interruptible;
 use super::{Between, Command, Format, Looking, origin, rehearsal, remark, say};
 use crate::config::Config;
-use crate::migrate::clickhouse::{self, Connection, Done, Making, Model, Plan, Wish, connect};
+use crate::migrate::clickhouse::{
+    Connection, Done, Making, Model, Plan, Wish, connect, plan as made, read, run as ran, script, text,
+};
 use crate::migrate::schema::{Hazard, Origin, Rehearsal, Rename};
 
 /// Whether a command is about a ClickHouse: one side is one, or the server for folders.
@@ -62,7 +64,7 @@ impl Where {
 
     async fn read(&self, origin: &Origin, looking: &Looking) -> anyhow::Result<Wish> {
         let live: Vec<&str> = self.live.iter().map(String::as_str).collect();
-        Ok(clickhouse::read(origin, self.server.as_ref(), &live, &looking.ignore).await?)
+        Ok(read(origin, self.server.as_ref(), &live, &looking.ignore).await?)
     }
 }
 
@@ -92,7 +94,7 @@ async fn planned(
         remark(&format!("left alone: {what}"));
     }
     let making = making(looking, from);
-    clickhouse::plan(&is, &wish, places.server.as_ref(), &making, rehearsal).await.context("plan")
+    made(&is, &wish, places.server.as_ref(), &making, rehearsal).await.context("plan")
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
@@ -102,7 +104,7 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
             let places = Where::find(&[&of], &looking).await?;
             let model = places.read(&of, &looking).await?.model;
             say(&match format {
-                Format::Sql => clickhouse::text(&model, places.live.first().map_or("", String::as_str)),
+                Format::Sql => text(&model, places.live.first().map_or("", String::as_str)),
                 Format::Json => shown(&model)?,
             })?;
         }
@@ -148,7 +150,7 @@ async fn between_both(between: &Between, rehearsal: Rehearsal, config: &Config) 
 /// A plan that was written, while the database is what it was made for.
 async fn bound(file: &Path, target: &Origin) -> anyhow::Result<Plan> {
     let plan = Plan::read(file)?;
-    let now = clickhouse::read(target, None, &[], &plan.ignore).await?.model;
+    let now = read(target, None, &[], &plan.ignore).await?.model;
     if now.fingerprint() != plan.from {
         bail!("apply {}: the database is not what the plan was made for; plan anew", file.display());
     }
@@ -170,9 +172,9 @@ async fn apply(plan: &Plan, target: &Origin, url: &str, allow: &[Hazard], lookin
         Done::Copied { table, rows, total } => remark(&format!("copied {rows} of {total} rows of {table}")),
     };
     let mut stop = interruptible();
-    let ran = clickhouse::run(url, &plan.statements, looking.lock_timeout, &mut stop, &mut told);
-    ran.await.context("apply the plan")?;
-    let now = clickhouse::read(target, None, &[], &plan.ignore).await?.model;
+    let running = ran(url, &plan.statements, looking.lock_timeout, &mut stop, &mut told);
+    running.await.context("apply the plan")?;
+    let now = read(target, None, &[], &plan.ignore).await?.model;
     if now.fingerprint() != plan.to {
         bail!("find the database as it was planned: somebody else has changed it; run diff to see what is left");
     }
@@ -194,7 +196,7 @@ fn tell(plan: &Plan, json: bool) -> anyhow::Result<()> {
     } else if !hazards.is_empty() {
         remark(&format!("hazards: {}", hazards.join(", ")));
     }
-    say(&clickhouse::script(&plan.statements))
+    say(&script(&plan.statements))
 }
 
 fn shown(model: &Model) -> anyhow::Result<String> {
