@@ -90,6 +90,8 @@ pub struct Reading {
     columns: Vec<(String, Type)>,
     /// The columns of the primary key, where a row has them all: they name a row whose value is at fault.
     key: Vec<usize>,
+    /// The columns, by their places, that come as the digits of decimals.
+    digits: Vec<bool>,
     /// Rows that are expected, for the room they take.
     rows: usize,
     /// Rows at most, where there is a most.
@@ -111,7 +113,8 @@ impl Reading {
         let limit = u64::from(plan.limit());
         let most = || parents.map_or(limit + 1, |parents| limit.saturating_mul(parents.len() as u64));
         let rows_max = (!plan.whole()).then(most);
-        Self { schema: schema(plan), columns, key, rows, rows_max, about, asked_by: plan.role().to_owned() }
+        let (digits, asked_by) = (Vec::new(), plan.role().to_owned());
+        Self { schema: schema(plan), columns, key, digits, rows, rows_max, about, asked_by }
     }
 
     /// Columns of no plan.
@@ -120,7 +123,8 @@ impl Reading {
         let columns = columns.iter().map(|(name, data_type)| ((*name).to_owned(), *data_type)).collect();
         let schema = Arc::new(Schema::new(fields));
         let (about, asked_by) = (String::new(), String::new());
-        Self { schema, columns, key: Vec::new(), rows: 1, rows_max: Some(ROWS_OF_NO_PLAN_MAX), about, asked_by }
+        let (key, digits) = (Vec::new(), Vec::new());
+        Self { schema, columns, key, digits, rows: 1, rows_max: Some(ROWS_OF_NO_PLAN_MAX), about, asked_by }
     }
 
     /// A batch of columns that were read.
@@ -162,7 +166,7 @@ pub fn schema(plan: &Plan) -> SchemaRef {
 /// # Errors
 /// When the source does not answer.
 pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>) -> Result<BatchStream, Error> {
-    let reading = Reading::of(plan, parents);
+    let mut reading = Reading::of(plan, parents);
     if let Some(sides) = plan.sides() {
         let shape = async |side: &Plan| source.shape(side.dataset(), side.relation()).await;
         let (from, to) = (shape(&sides[0]).await?, shape(&sides[1]).await?);
@@ -171,7 +175,11 @@ pub async fn execute(source: &dyn Source, plan: &Plan, parents: Option<&Parents>
     }
     let shape = source.shape(plan.dataset(), plan.relation()).await?;
     let batches = match parents {
-        None if plan.whole() => source.run_whole(select::whole(plan, &shape), reading),
+        None if plan.whole() => {
+            let digits = plan.fields().iter().map(|field| select::digits(plan, &shape, field).is_some());
+            reading.digits = digits.collect();
+            source.run_whole(select::whole(plan, &shape), reading)
+        }
         _ => source.run(statement(plan, &shape, parents), reading),
     };
     Ok(mask::masked(batches, plan))

@@ -11,7 +11,7 @@ use crate::plan::{Field, Latest, Output, Plan, Predicate, Revision, Test, Value}
 use super::condition::{Conditions, Places, behind, bound, order};
 use super::measure;
 use super::render::Parameters;
-use super::shape::Shape;
+use super::shape::{Digits, Shape};
 use super::sql::{Compare, Dialect, Expr, From, Keys, Limit, Order, Parameter, Part, Select, Statement};
 
 /// What parents share with the rows that come with them: a list of values for each of [`Plan::joined`], none of the
@@ -45,8 +45,21 @@ pub(super) fn all_rows<'p>(plan: &'p Plan, shape: &'p Shape) -> Select<'p> {
 /// The statement that answers a plan for all rows: in Postgres one that `COPY` takes, whose parameters are settings.
 pub(super) fn whole(plan: &Plan, shape: &Shape) -> Statement {
     let builder = Builder { plan, shape, dialect: shape.dialect, parents: None };
-    let select = builder.page();
+    let mut select = builder.page();
+    for (column, field) in select.columns.iter_mut().zip(plan.fields()) {
+        if let Some(digits) = digits(plan, shape, field) {
+            *column = Expr::Named(Box::new(digits.of(column.clone())), &field.name);
+        }
+    }
     Statement { steady: is_ordered_by_sums(plan), ..select.render_with(shape.dialect, Parameters::Settings) }
+}
+
+/// The integer as which a field is read where all rows are.
+pub(super) fn digits(plan: &Plan, shape: &Shape, field: &Field) -> Option<Digits> {
+    match field.output {
+        Output::Column(column) if plan.whole() => shape.digits(column),
+        _ => None,
+    }
 }
 
 /// Words and elements of lists are in few rows or in many, and nothing but themselves tells: a plan that is kept for any

@@ -30,20 +30,35 @@ pub(super) fn read(reading: &Reading, batch: &RecordBatch) -> Result<RecordBatch
     let read = |place: usize| {
         let (name, data_type) = &reading.columns[place];
         let array = batch.columns().get(place).ok_or(Misfit::Type);
-        array.and_then(|array| convert(*data_type, array)).map_err(|misfit| match misfit {
+        array.and_then(|array| at(reading, place, array)).map_err(|misfit| match misfit {
             Misfit::Type => Error::Type {
                 column: name.clone(),
                 contract: data_type.to_string(),
                 found: batch.columns().get(place).map_or_else(|| "nothing".to_owned(), |it| it.data_type().to_string()),
             },
             Misfit::Row(row) => reading.unfit(place, |key| {
-                let data_type = reading.columns[key].1;
-                let one = convert(data_type, &batch.column(key).slice(row, 1)).ok()?;
-                Value::at(data_type, &one, 0)
+                let one = at(reading, key, &batch.column(key).slice(row, 1)).ok()?;
+                Value::at(reading.columns[key].1, &one, 0)
             }),
         })
     };
     reading.batch((0..reading.columns.len()).map(read).collect::<Result<_, _>>()?)
+}
+
+/// The column in that place.
+fn at(reading: &Reading, place: usize, array: &ArrayRef) -> Result<ArrayRef, Misfit> {
+    let data_type = reading.columns[place].1;
+    if reading.digits.get(place) == Some(&true) { digits(data_type, array) } else { convert(data_type, array) }
+}
+
+/// A decimal of exactly these digits.
+fn digits(data_type: Type, array: &ArrayRef) -> Result<ArrayRef, Misfit> {
+    let digits: PrimitiveArray<Decimal128Type> = match array.data_type() {
+        DataType::Int32 => array.as_primitive::<Int32Type>().unary(i128::from),
+        DataType::Int64 => array.as_primitive::<Int64Type>().unary(i128::from),
+        _ => return Err(Misfit::Type),
+    };
+    Ok(Arc::new(digits.with_data_type(data_type.arrow())))
 }
 
 fn convert(data_type: Type, array: &ArrayRef) -> Result<ArrayRef, Misfit> {

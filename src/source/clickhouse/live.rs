@@ -1,7 +1,7 @@
 //! The types of live columns, and what they hold of a contract's.
 
 use crate::catalog::{Column, Type};
-use crate::source::shape::Conversion;
+use crate::source::shape::{Conversion, Digits};
 
 /// A live column's type.
 pub(in crate::source) struct Live {
@@ -72,6 +72,18 @@ impl Live {
                 precision - scale >= digits
             }
             _ => false,
+        }
+    }
+
+    /// The integer that a decimal of the contract is stored as.
+    pub(super) fn digits(&self, column: &Column) -> Option<Digits> {
+        match (column.data_type, self.kind) {
+            (Type::Decimal { scale, .. }, Kind::Decimal { precision, scale: live }) if live == scale => match precision {
+                ..=9 => Some(Digits::Int32),
+                ..=18 => Some(Digits::Int64),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

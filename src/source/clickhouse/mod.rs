@@ -159,7 +159,9 @@ impl Source for ClickHouse {
                 .iter()
                 .enumerate()
                 .filter_map(|(index, column)| Some((index, live.get(column.name.as_str())?.conversion(column)?)));
-            let shape = Arc::new(Shape::converted(Dialect::ClickHouse, conversions));
+            let digits = (dataset.columns.iter().enumerate())
+                .filter_map(|(index, column)| Some((index, live.get(column.name.as_str())?.digits(column)?)));
+            let shape = Arc::new(Shape::converted(Dialect::ClickHouse, conversions).with_digits(digits));
             let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
             if shapes.len() >= SHAPES_MAX {
                 shapes.clear();
