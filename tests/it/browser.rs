@@ -29,6 +29,7 @@ async fn the_documentation_shows_each_token_its_own_datasets_and_asks_no_other_h
         "caller",
         "company_profile",
         "datasets",
+        "files",
         "fundamental",
         "news",
         "price_daily",

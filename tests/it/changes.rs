@@ -23,7 +23,6 @@ roles:
 fn published(backend: Backend, name: &str) -> Trial {
     let trial = Trial::new(backend, name);
     std::fs::write(trial.config().catalog.join("access.yaml"), ACCESS).expect("written");
-    trial.amend("- range: {column: price, min: 0, max: 1000.5}\n", "");
     trial.make("trial_1", "kept");
     trial.insert(
         "trial_1",
