@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from bulk import BARS, ROLE, filled_postgres, write_catalog
+from bulk import BARS, BARS_LARGE, ROLE, filled_postgres, write_catalog
 from servers import REPOSITORY, START_SECONDS, Postgres, Server, free_port, martello
 
 MB = 1_000_000
@@ -196,8 +196,8 @@ def main() -> None:
         folder = Path(temporary)
         folder.chmod(0o711)
         write_catalog(folder / "catalog")
-        # bulk's catalog has two tables; the larger one is for nothing here.
-        with filled_postgres(folder / "postgres", {BARS: cli.rows}) as database:
+        # The catalog has two tables, of which one is for nothing here.
+        with filled_postgres(folder / "postgres", {BARS: cli.rows, BARS_LARGE: 1}) as database:
             if {"whole", "ranges"} & set(names):
                 fetches(cli, folder, database, names)
             if "export" in names:

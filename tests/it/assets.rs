@@ -363,6 +363,40 @@ async fn any_file_is_put_beside_a_dataset_and_granted_with_it() {
 }
 
 #[tokio::test]
+async fn a_link_is_an_event_of_the_audit_and_fetching_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.ndjson");
+    let library = Library::new("audited", |config| {
+        keyed(config);
+        config.audit.to = martello::config::AuditTo::File;
+        config.audit.path = Some(path.clone());
+    })
+    .await;
+    let file = library.list("reader").await.remove(0);
+    let href = file["href"].as_str().expect("a path").to_owned();
+    let link = library.link("reader", &href).await;
+    library.get(&link, &[]).await;
+    library.server.get_with("reader", &href, &[("accept", "application/json")]).await;
+    library.server.get("narrow", &href).await;
+    library.server.stop().await;
+    let text = std::fs::read_to_string(&path).expect("events");
+    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let of_files: Vec<Value> = events.filter(|event| event["door"] == "assets").collect();
+    let [one, other, refused] = &of_files[..] else { panic!("{of_files:?}") };
+    for event in [one, other] {
+        assert_eq!(
+            (&event["role"], &event["dataset"], &event["version"]),
+            (&json!("reader"), &json!("trial"), &json!(1))
+        );
+        assert_eq!((&event["rows"], &event["bytes"], &event["format"]), (&json!(3), &file["bytes"], &json!("csv")));
+        assert_eq!((&event["columns"], &event["status"]), (&json!(["id", "day", "price", "origin"]), &json!(302)));
+        assert!(event["decision"].is_string() && event["request_id"].is_string(), "{event}");
+    }
+    assert_eq!((&refused["role"], &refused["problem"]), (&json!("narrow"), &json!("not-found")));
+    assert!(!text.contains("sig="), "{text}");
+}
+
+#[tokio::test]
 async fn links_are_signed_as_the_configuration_says() {
     for (kind, has) in [("secure_link", ["?md5=", "&expires="]), ("hmac", ["?expires=", "&sig="])] {
         let library = Library::new(kind, |config| {
