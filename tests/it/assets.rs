@@ -136,7 +136,15 @@ async fn who_may_have_a_file_is_led_to_it_and_nobody_else() {
     }
     assert_eq!(library.server.get("reader", "/v1/assets?dataset=trial").await.rows(), own);
     assert_eq!(library.server.get("nobody", "/v1/assets?dataset=trial").await.problem(), "not-found");
-    assert_eq!(library.server.get("reader", "/v1/assets?limit=1").await.problem(), "unknown-parameter");
+    assert_eq!(library.server.get("reader", "/v1/assets?limit=1").await.rows(), own);
+    for (query, kind) in [
+        ("limit=0", "limit-out-of-range"),
+        ("limit=1001", "limit-out-of-range"),
+        ("limit=1&limit=1", "malformed-request"),
+        ("size=1", "unknown-parameter"),
+    ] {
+        assert_eq!(library.server.get("reader", &format!("/v1/assets?{query}")).await.problem(), kind, "{query}");
+    }
     library.server.stop().await;
 }
 

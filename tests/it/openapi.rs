@@ -102,7 +102,7 @@ async fn the_document_of_a_role_names_the_datasets_columns_and_filters_of_that_r
             role.name
         );
         let paths = keys(&document["paths"]);
-        assert_eq!(paths.len(), 8 + 4 * names.len(), "{paths:?}");
+        assert_eq!(paths.len(), 11 + 4 * names.len(), "{paths:?}");
 
         let mut shown_somewhere = BTreeSet::new();
         for name in &names {

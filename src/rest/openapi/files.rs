@@ -250,6 +250,7 @@ pub(super) fn list_assets() -> OperationBuilder {
         .summary(Some("Lists files that you may fetch"))
         .description(Some("Snapshots of versions that are kept, and documents beside datasets; a thousand at most."))
         .parameter(query("dataset", "Of this dataset only.", named("DatasetName")))
+        .parameter(query("limit", "Files at most.", count("Files at most.").minimum(Some(1)).maximum(Some(1000))))
         .response("200", answer("The files.", "AssetList"));
     problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
 }
