@@ -30,11 +30,20 @@ pub(super) async fn list(
     Caller(principal): Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let mut wanted = None;
+    let (mut wanted, mut limit) = (None, None);
     for (name, value) in parameters(query.as_deref())? {
-        if name != "dataset" || wanted.replace(value).is_some() {
-            let problem = Problem::new(problem::UNKNOWN_PARAMETER, format!("there is no parameter {}", shown(&name)));
-            return Err(problem.parameter(shown(&name)).hint("dataset=, once"));
+        let given = match name.as_str() {
+            "dataset" => wanted.replace(value).is_some(),
+            "limit" => limit.replace(within(&value)?).is_some(),
+            _ => {
+                let detail = format!("there is no parameter {}", shown(&name));
+                let problem = Problem::new(problem::UNKNOWN_PARAMETER, detail).parameter(shown(&name));
+                return Err(problem.hint("there are: dataset, limit"));
+            }
+        };
+        if given {
+            let detail = format!("{name} is given twice");
+            return Err(Problem::new(problem::MALFORMED_REQUEST, detail).parameter(name));
         }
     }
     let engine = &context.engine;
@@ -57,8 +66,18 @@ pub(super) async fn list(
             );
         }
     }
-    data.truncate(FILES_MAX);
+    data.truncate(limit.unwrap_or(FILES_MAX));
     Ok(own(Json(json!({ "data": data })).into_response()))
+}
+
+fn within(text: &str) -> Result<usize, Problem> {
+    let limit = text.parse::<usize>().ok().filter(|limit| (1..=FILES_MAX).contains(limit));
+    limit.ok_or_else(|| {
+        let detail = format!("limit must be between 1 and {FILES_MAX}");
+        Problem::new(problem::LIMIT_OUT_OF_RANGE, detail)
+            .parameter("limit")
+            .hint("dataset= asks for those of one dataset")
+    })
 }
 
 /// A file that the caller may have.

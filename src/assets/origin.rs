@@ -141,7 +141,10 @@ async fn file(context: &Context, door: &Door, request: &Parts) -> Result<Respons
     let missing = || Problem::new(problem::NOT_FOUND, "there is no such resource");
     let library = &context.shelf.library;
     let Described { media_type, name } = described(library, &place).await?.ok_or_else(missing)?;
-    let size = library.files().size(place.path).await?.ok_or_else(missing)?;
+    // What opens the file before it answers finds out by that whether it is there.
+    let several = headers.get(header::RANGE).is_some_and(|range| range.as_bytes().contains(&b','));
+    let opens = request.method == Method::GET && !several && !headers.contains_key(header::IF_NONE_MATCH);
+    let size = library.size(place.path, opens).await?.ok_or_else(missing)?;
     let etag = format!("\"{}\"", place.sha256);
 
     let mut head = HeaderMap::new();

@@ -136,7 +136,15 @@ async fn who_may_have_a_file_is_led_to_it_and_nobody_else() {
     }
     assert_eq!(library.server.get("reader", "/v1/assets?dataset=trial").await.rows(), own);
     assert_eq!(library.server.get("nobody", "/v1/assets?dataset=trial").await.problem(), "not-found");
-    assert_eq!(library.server.get("reader", "/v1/assets?limit=1").await.problem(), "unknown-parameter");
+    assert_eq!(library.server.get("reader", "/v1/assets?limit=1").await.rows(), own);
+    for (query, kind) in [
+        ("limit=0", "limit-out-of-range"),
+        ("limit=1001", "limit-out-of-range"),
+        ("limit=1&limit=1", "malformed-request"),
+        ("size=1", "unknown-parameter"),
+    ] {
+        assert_eq!(library.server.get("reader", &format!("/v1/assets?{query}")).await.problem(), kind, "{query}");
+    }
     library.server.stop().await;
 }
 
@@ -360,6 +368,40 @@ async fn any_file_is_put_beside_a_dataset_and_granted_with_it() {
     assert!(put(&["--role", "readers"]).complaint().contains("expected one of internal_publisher, "));
     assert!(put(&["--title", "a\nb"]).complaint().contains("expected a line"));
     library.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_is_an_event_of_the_audit_and_fetching_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.ndjson");
+    let library = Library::new("audited", |config| {
+        keyed(config);
+        config.audit.to = martello::config::AuditTo::File;
+        config.audit.path = Some(path.clone());
+    })
+    .await;
+    let file = library.list("reader").await.remove(0);
+    let href = file["href"].as_str().expect("a path").to_owned();
+    let link = library.link("reader", &href).await;
+    library.get(&link, &[]).await;
+    library.server.get_with("reader", &href, &[("accept", "application/json")]).await;
+    library.server.get("narrow", &href).await;
+    library.server.stop().await;
+    let text = std::fs::read_to_string(&path).expect("events");
+    let events = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+    let of_files: Vec<Value> = events.filter(|event| event["door"] == "assets").collect();
+    let [one, other, refused] = &of_files[..] else { panic!("{of_files:?}") };
+    for event in [one, other] {
+        assert_eq!(
+            (&event["role"], &event["dataset"], &event["version"]),
+            (&json!("reader"), &json!("trial"), &json!(1))
+        );
+        assert_eq!((&event["rows"], &event["bytes"], &event["format"]), (&json!(3), &file["bytes"], &json!("csv")));
+        assert_eq!((&event["columns"], &event["status"]), (&json!(["id", "day", "price", "origin"]), &json!(302)));
+        assert!(event["decision"].is_string() && event["request_id"].is_string(), "{event}");
+    }
+    assert_eq!((&refused["role"], &refused["problem"]), (&json!("narrow"), &json!("not-found")));
+    assert!(!text.contains("sig="), "{text}");
 }
 
 #[tokio::test]

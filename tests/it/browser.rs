@@ -29,6 +29,7 @@ async fn the_documentation_shows_each_token_its_own_datasets_and_asks_no_other_h
         "caller",
         "company_profile",
         "datasets",
+        "files",
         "fundamental",
         "news",
         "price_daily",
@@ -46,7 +47,7 @@ async fn the_documentation_shows_each_token_its_own_datasets_and_asks_no_other_h
     assert_eq!((&wrong["welcomes"], &wrong["text"]), (&true.into(), &"".into()));
     assert!(wrong["said"].as_str().is_some_and(|said| said.starts_with("The token is not accepted: ")), "{wrong}");
 
-    let names = ["caller", "company_profile", "datasets", "news", "price_daily"];
+    let names = ["caller", "company_profile", "datasets", "files", "news", "price_daily"];
     assert_eq!(texts(&basic["datasets"]), BTreeSet::from(names));
     assert!(!basic["text"].as_str().expect("a text").contains("adj_close"));
     assert_eq!(basic["answer"][0], "200");

@@ -23,7 +23,6 @@ roles:
 fn published(backend: Backend, name: &str) -> Trial {
     let trial = Trial::new(backend, name);
     std::fs::write(trial.config().catalog.join("access.yaml"), ACCESS).expect("written");
-    trial.amend("- range: {column: price, min: 0, max: 1000.5}\n", "");
     trial.make("trial_1", "kept");
     trial.insert(
         "trial_1",
@@ -162,6 +161,118 @@ async fn changes_make_of_one_version_the_other_for_every_role() {
         assert_eq!(told(&some), [(8, "update"), (9, "update"), (10, "delete"), (11, "insert")]);
         let eight = some.iter().find(|row| row["id"] == 8).expect("a row");
         assert_eq!(eight, &json!({"_change": "update", "id": 8, "day": "2024-01-01"}));
+        server.stop().await;
+    }
+}
+
+const TYPED: &str = "
+  - {name: flag, type: bool, nullable: true, description: A flag.}
+  - {name: ratio, type: float64, nullable: true, description: A ratio.}
+  - {name: seen, type: timestamp, nullable: true, description: A moment.}
+  - {name: note, type: json, nullable: true, description: A note.}
+  - {name: tags, type: 'list<string>', nullable: true, description: Tags.}
+  - {name: word, type: string, nullable: true, description: A word.}
+sla:";
+
+/// Values of those columns in the words of a database.
+fn typed(backend: Backend, moment: u32, note: &str, tags: &[&str], word: &str) -> String {
+    let list = tags.iter().map(|tag| format!("'{tag}'")).collect::<Vec<_>>().join(", ");
+    let (seen, tags) = match backend {
+        Backend::Sqlite => (moment.to_string(), format!("json_array({list})")),
+        Backend::Postgres => {
+            (format!("timestamptz 'epoch' + {moment} * interval '1 us'"), format!("ARRAY[{list}]::text[]"))
+        }
+        Backend::ClickHouse => {
+            (format!("fromUnixTimestamp64Micro(toInt64({moment}), 'UTC')"), format!("[{list}]::Array(String)"))
+        }
+    };
+    format!("{seen}, '{note}', {tags}, '{word}'")
+}
+
+#[tokio::test]
+async fn values_of_every_type_are_compared_as_they_are_shown() {
+    for backend in Backend::ALL {
+        let trial = Trial::new(backend, "typed");
+        let access = ACCESS.replace("mask: {price: redact}", "mask: {word: {last: 2}}");
+        std::fs::write(trial.config().catalog.join("access.yaml"), access).expect("written");
+        trial.amend("\nsla:", TYPED);
+        let none = if backend == Backend::ClickHouse {
+            "NULL, NULL, NULL, NULL, [], NULL"
+        } else {
+            "NULL, NULL, NULL, NULL, NULL, NULL"
+        };
+        let columns = match backend {
+            Backend::Sqlite => {
+                "(id INTEGER PRIMARY KEY, day TEXT NOT NULL, price INTEGER, origin TEXT NOT NULL, flag INTEGER, ratio REAL, seen INTEGER, note TEXT, tags TEXT, word TEXT) STRICT"
+            }
+            Backend::Postgres => {
+                "(id bigint PRIMARY KEY, day date NOT NULL, price numeric(9,2), origin text COLLATE \"C\" NOT NULL, flag boolean, ratio double precision, seen timestamptz, note json, tags text[], word text COLLATE \"C\")"
+            }
+            Backend::ClickHouse => {
+                "(id Int64, day Date32, price Nullable(Decimal(9, 2)), origin LowCardinality(String), flag Nullable(Bool), ratio Nullable(Float64), seen Nullable(DateTime64(6, 'UTC')), note Nullable(String), tags Array(String), word LowCardinality(Nullable(String))) ENGINE = MergeTree ORDER BY id"
+            }
+        };
+        let (yes, no) = if backend == Backend::Sqlite { ("1", "0") } else { ("true", "false") };
+        let plain = |flag: &str, ratio: &str, rest: String| format!("{flag}, {ratio}, {rest}");
+        let same = || plain(yes, "0.1", typed(backend, 7, r#"{"a": 1}"#, &["x", "y"], "abcXY"));
+        let versions = [
+            (
+                "trial_1",
+                vec![
+                    (1, same()),
+                    (2, same()),
+                    (3, same()),
+                    (4, same()),
+                    (5, same()),
+                    (6, same()),
+                    (7, same()),
+                    (8, none.to_owned()),
+                    (9, same()),
+                    (10, same()),
+                ],
+            ),
+            (
+                "trial_2",
+                vec![
+                    (1, same()),
+                    (2, plain(no, "0.1", typed(backend, 7, r#"{"a": 1}"#, &["x", "y"], "abcXY"))),
+                    (3, plain(yes, "0.1000000000000001", typed(backend, 7, r#"{"a": 1}"#, &["x", "y"], "abcXY"))),
+                    (4, plain(yes, "0.1", typed(backend, 8, r#"{"a": 1}"#, &["x", "y"], "abcXY"))),
+                    (5, plain(yes, "0.1", typed(backend, 7, r#"{"a": 2}"#, &["x", "y"], "abcXY"))),
+                    (6, plain(yes, "0.1", typed(backend, 7, r#"{"a": 1}"#, &["x", "z"], "abcXY"))),
+                    (7, plain(yes, "0.1", typed(backend, 7, r#"{"a": 1}"#, &["x", "y"], "zzzXY"))),
+                    (8, same()),
+                    (9, none.to_owned()),
+                    (11, same()),
+                ],
+            ),
+        ];
+        trial.sql(&format!("DROP TABLE {}", trial.relation("trial")));
+        trial.sql(&format!("CREATE TABLE {} {columns}", trial.relation("trial")));
+        for (table, rows) in versions {
+            trial.sql(&format!("CREATE TABLE {} {columns}", trial.relation(table)));
+            let rows: Vec<String> =
+                rows.iter().map(|(id, rest)| format!("({id}, '2024-01-01', 1, 'o', {rest})")).collect();
+            trial.sql(&format!("INSERT INTO {} VALUES {}", trial.relation(table), rows.join(", ")));
+            trial.publish(table).well();
+        }
+        trial.martello(&["rollback", "trial", "--operator", "tester"]).well();
+        trial.martello(&["rollback", "trial", "--to", "2", "--operator", "tester"]).well();
+        let server = Server::start(trial.config()).await;
+        serves(&server, Some(4)).await;
+        for role in ["reader", "redacted"] {
+            let all = changes(&server, role, "from=1&to=2").await;
+            let mut expected: Vec<(i64, &str)> = (2..=9).map(|id| (id, "update")).collect();
+            expected.extend([(10, "delete"), (11, "insert")]);
+            // Its last two letters are what they were.
+            expected.retain(|(id, _)| role == "reader" || *id != 7);
+            assert_eq!(told(&all), expected, "{backend:?} {role}");
+            let rows = by_key(server.get(role, "/v1/datasets/trial/rows").await.rows());
+            let mut copy = rows.clone();
+            apply(&mut copy, changes(&server, role, "from=2&to=3").await);
+            apply(&mut copy, all);
+            assert_eq!(copy, rows, "{backend:?} {role}");
+        }
         server.stop().await;
     }
 }

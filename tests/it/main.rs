@@ -8,6 +8,7 @@ mod audit;
 mod bodies;
 mod browser;
 mod caching;
+mod cdn;
 mod changes;
 mod clickhouse;
 mod clickhouse_migrate;

@@ -127,7 +127,7 @@ fn told(answer: &Answer) -> String {
 /// Problems that a client has no part in: `faults` causes them, and `differential` sums of numbers that the demo has not.
 /// `publish` and `access` those of the admin listener, `differential` those of grants that the demo
 /// has not, `limits` those of what is used up, `changes` and `assets` those of versions and files.
-const OURS: [Kind; 20] = [
+const OURS: [Kind; 23] = [
     problem::INTERNAL,
     problem::OVERLOADED,
     problem::SOURCE_UNAVAILABLE,
@@ -146,6 +146,9 @@ const OURS: [Kind; 20] = [
     problem::DOCUMENT_NOT_FOUND,
     problem::QUOTA_EXCEEDED,
     problem::TEMPORARY_REDUCED_CAPACITY,
+    problem::NOT_SERVED,
+    problem::NOT_PARTED,
+    problem::FILES_UNAVAILABLE,
     problem::VERSION_GONE,
     problem::RANGE_NOT_SATISFIABLE,
 ];

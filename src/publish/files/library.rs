@@ -13,6 +13,8 @@ use crate::plan::Plan;
 
 /// Manifests that are kept in memory, at most: one is written once, so what was read stays true.
 const KNOWN_MAX: u64 = 4096;
+/// Files whose length is kept in memory, at most: it never changes.
+const SIZES_MAX: u64 = 16_384;
 /// Manifests that are read at once.
 const READS_MAX: usize = 8;
 
@@ -38,13 +40,15 @@ impl Asset {
 pub struct Library {
     files: Files,
     known: Bounded<String, Arc<Manifest>>,
+    /// How many bytes files have that were asked for.
+    sizes: Bounded<String, u64>,
 }
 
 impl Library {
     /// A library over that store.
     #[must_use]
     pub fn new(files: Files) -> Self {
-        Self { files, known: Bounded::new(KNOWN_MAX, |_, _| 1) }
+        Self { files, known: Bounded::new(KNOWN_MAX, |_, _| 1), sizes: Bounded::new(SIZES_MAX, |_, _| 1) }
     }
 
     /// The store.
@@ -100,6 +104,22 @@ impl Library {
         let Some(part) = id.part else { return Ok(None) };
         let manifest = self.manifest(id).await?;
         Ok(manifest.map(|manifest| Asset { manifest, part }).filter(|asset| asset.file().is_some()))
+    }
+
+    /// How many bytes a file of that path has; `None` where there is none. What is remembered may be of a file that was
+    /// deleted meanwhile, so it is for those who open it next.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn size(&self, path: &str, remembered: bool) -> Result<Option<u64>, Error> {
+        if let Some(size) = self.sizes.get(&path.to_owned()).filter(|_| remembered) {
+            return Ok(Some(size));
+        }
+        let size = self.files.size(path).await?;
+        if let Some(size) = size {
+            self.sizes.insert(path.to_owned(), size);
+        }
+        Ok(size)
     }
 
     /// Bytes of a file; `None` where it was deleted meanwhile. A range must lie within it.

@@ -356,6 +356,29 @@ mod tests {
         }
     }
 
+    /// Signing asks nobody.
+    #[tokio::test]
+    async fn what_is_in_s3_is_fetched_from_there_for_a_while() {
+        let option = |name: &str, value: &str| (name.to_owned(), config::Secret::from(value.to_owned()));
+        let options = [
+            option("region", "eu-central-1"),
+            option("access_key_id", "AKIDEXAMPLE"),
+            option("secret_access_key", "no secret at all"),
+        ];
+        let url = Some("s3://bucket/some/where".to_owned());
+        let files = Files::open(&config::FileStore { url, options: options.into_iter().collect() }).expect("a store");
+        let signed = files.presigned("a/b.csv", Duration::from_secs(60)).await.expect("signed").expect("a link");
+        assert!(signed.path().ends_with("/some/where/a/b.csv"), "{signed}");
+        let query: Vec<(String, String)> = signed.query_pairs().into_owned().collect();
+        let said = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        assert_eq!(said("X-Amz-Expires"), Some("60"), "{signed}");
+        assert!(said("X-Amz-Credential").is_some_and(|id| id.starts_with("AKIDEXAMPLE/")), "{signed}");
+        assert!(said("X-Amz-Signature").is_some() && !signed.as_str().contains("no+secret"), "{signed}");
+        let folder = Files::open(&config::FileStore { url: Some("memory:///".to_owned()), ..Default::default() });
+        let none = folder.expect("a store").presigned("a", Duration::from_secs(60)).await.expect("an answer");
+        assert_eq!(none, None);
+    }
+
     #[test]
     fn a_store_that_nobody_knows_is_refused() {
         for url in ["ftp://host/path", "s3://"] {

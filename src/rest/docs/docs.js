@@ -50,8 +50,8 @@ async function show(event) {
       },
     });
     welcome.hidden = true;
-    // Beside each dataset's own tag there are `datasets` and `caller`.
-    const datasets = spec.tags.length - 2;
+    // Beside each dataset's own tag there are `datasets`, `files` and `caller`.
+    const datasets = spec.tags.length - 3;
     say(`This token may ask ${datasets} ${datasets === 1 ? "dataset" : "datasets"}.`);
   } catch (error) {
     say(String(error), true);

@@ -6,7 +6,7 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type as JsonType};
 use utoipa::openapi::{ContentBuilder, RefOr, Required, Schema};
 
-use super::operations::{answer, bare_answer, header, path};
+use super::operations::{answer, bare_answer, header, list_of, path, query};
 use super::problems;
 use super::schema::{
     Named, components, count, described, instant, list, named, nullable, nullable_count, object, text, word,
@@ -120,6 +120,27 @@ pub(super) fn schemas() -> Vec<Named> {
             ("files", maybe("The files, in the order of their rows; null until it is done.", named("File"))),
         ]),
     );
+    let asset = object(
+        "A file that you may fetch.",
+        [
+            ("id", described("What names it.").into()),
+            ("href", described("Where it is fetched.").into()),
+            ("kind", word("What it is.", ["snapshot", "export", "document"]).into()),
+            ("dataset", described("Of which dataset.").into()),
+            ("version", nullable_count("The number of the version that its rows are of; null of a document.").into()),
+            ("title", nullable("What a document is called; null of rows.").into()),
+            ("media_type", nullable("What it is written as.").into()),
+            ("rows", nullable_count("Its rows; null of a document.").into()),
+            ("bytes", count("Its bytes.").into()),
+            ("sha256", described("The SHA-256 of its bytes, in hexadecimal.").into()),
+            ("partition", nullable("The year or month of its rows; null where files are not parted by time.").into()),
+            ("created_at", described("When it was made.").format(instant()).into()),
+            ("valid_until", nullable("From when on it is yours no more; null for never.").format(instant()).into()),
+        ],
+    );
+    let asset = asset
+        .property("url", described("A link that needs no token, where one file was asked for."))
+        .property("url_expires_at", described("When that link ends.").format(instant()));
     let any = AdditionalProperties::FreeForm(true);
     let question = ObjectBuilder::new()
         .description(Some(
@@ -133,6 +154,15 @@ pub(super) fn schemas() -> Vec<Named> {
         .property("partition_by", word("Files of one interval of the dataset's time each. `sort` must begin with that time.", Partition::ALL.map(Partition::as_str)))
         .additional_properties(Some(any));
     components([
+        ("Asset", asset),
+        ("AssetDetail", object("A file that you may fetch.", [("data", named("Asset"))])),
+        (
+            "AssetList",
+            object(
+                "Files that you may fetch.",
+                [("data", list("By dataset; documents first, then rows, the newest first.", named("Asset")))],
+            ),
+        ),
         ("File", file),
         ("FileBound", bound),
         ("Snapshot", snapshot),
@@ -211,4 +241,66 @@ pub(super) fn cancel_export() -> OperationBuilder {
         .parameter(path("id", "The export's id.", text()))
         .response("204", bare_answer("It has come to its end."));
     problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
+}
+
+pub(super) fn list_assets() -> OperationBuilder {
+    let operation = OperationBuilder::new()
+        .operation_id(Some("listAssets"))
+        .tag("files")
+        .summary(Some("Lists files that you may fetch"))
+        .description(Some("Snapshots of versions that are kept, and documents beside datasets; a thousand at most."))
+        .parameter(query("dataset", "Of this dataset only.", named("DatasetName")))
+        .parameter(query("limit", "Files at most.", count("Files at most.").minimum(Some(1)).maximum(Some(1000))))
+        .response("200", answer("The files.", "AssetList"));
+    problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
+}
+
+pub(super) fn get_asset() -> OperationBuilder {
+    let redirected = bare_answer("Where the file is, for as long as the link is good.")
+        .header("Location", header("A link that needs no token. It speaks ranges, and names the file's SHA-256."));
+    let operation = OperationBuilder::new()
+        .operation_id(Some("getAsset"))
+        .tag("files")
+        .summary(Some("Leads to a file"))
+        .description(Some(
+            "By a redirection to a link that ends; whoever accepts `application/json`, and not anything, is told of the \
+             file and its link instead. The id of a set of files leads to its manifest.",
+        ))
+        .parameter(path("id", "The file's id.", text()))
+        .response("200", answer("What is known of the file, and a link to it.", "AssetDetail"))
+        .response("302", redirected);
+    problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
+}
+
+pub(super) fn list_changes() -> OperationBuilder {
+    let streams = MediaType::ALL.into_iter().filter(|media_type| *media_type != MediaType::Json);
+    let rows = streams.fold(bare_answer("The rows."), |answer, media_type| {
+        answer.content(media_type.as_str(), ContentBuilder::new().schema(Some(RefOr::<Schema>::from(text()))).build())
+    });
+    let rows = rows
+        .header("Martello-Dataset-Version", header("The version that the rows lead to; ask for changes from it next."))
+        .header("Link", header("The same question from there on, as rel=\"monitor\" (RFC 5989)."));
+    let operation = OperationBuilder::new()
+        .operation_id(Some("listChanges"))
+        .tag("datasets")
+        .summary(Some("Streams what has become of rows between two versions"))
+        .description(Some(
+            "Rows that were inserted, updated or deleted, as `_change` says, each with the columns as they are in the \
+             later version; of a row that is deleted the key alone. Compared is what you may see. In every format but \
+             JSON. Nothing of a dataset that is live.",
+        ))
+        .parameter(path("dataset", "The dataset's name.", named("DatasetName")))
+        .parameter(
+            query("from", "The number of the version that you have.", count("A version.")).required(Required::True),
+        )
+        .parameter(query(
+            "to",
+            "The number of the version that you want; the current one without it.",
+            count("A version."),
+        ))
+        .parameter(list_of("select", "Columns to return beside the key; all that you may see without it.", text()))
+        .parameter(query("format", "The format of the answer; goes before the Accept header.", named("Format")))
+        .response("200", rows);
+    let statuses = [StatusCode::NOT_FOUND, StatusCode::NOT_ACCEPTABLE, StatusCode::GONE, StatusCode::GATEWAY_TIMEOUT];
+    problems::with(operation, problems::ANY.into_iter().chain(statuses))
 }

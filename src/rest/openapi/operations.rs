@@ -316,7 +316,7 @@ pub(super) fn path(name: &str, description: &str, schema: impl Into<RefOr<Schema
         .schema(Some(schema))
 }
 
-fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+pub(super) fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
@@ -326,7 +326,7 @@ fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Par
 }
 
 /// A list parted by commas. Clients that repeat the parameter instead are understood as well.
-fn list_of(name: &str, description: &str, items: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+pub(super) fn list_of(name: &str, description: &str, items: impl Into<RefOr<Schema>>) -> ParameterBuilder {
     let list = ArrayBuilder::new().items(items.into());
     query(name, description, list).style(Some(ParameterStyle::Form)).explode(Some(false))
 }

@@ -78,7 +78,8 @@ impl Live {
     /// The integer that a decimal of the contract is stored as.
     pub(super) fn digits(&self, column: &Column) -> Option<Digits> {
         match (column.data_type, self.kind) {
-            (Type::Decimal { scale, .. }, Kind::Decimal { precision, scale: live }) if live == scale => match precision {
+            (Type::Decimal { scale, .. }, Kind::Decimal { precision, scale: live }) if live == scale => match precision
+            {
                 ..=9 => Some(Digits::Int32),
                 ..=18 => Some(Digits::Int64),
                 _ => None,

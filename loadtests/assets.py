@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Files: what is behind a link against nginx sending the same file, and an export against pyarrow writing the same rows.
+
+Prints megabytes per second for a whole file and for ranges of a megabyte out of it, and rows per second for Parquet. The
+two are measured in turn, so that a machine that slows down slows both. Whoever reads throws the bytes away. The export
+reads its rows from Postgres, and pyarrow has them in memory: its aim is to be as fast nevertheless.
+
+    cargo build --release && target/tools/python/bin/python loadtests/assets.py [--case whole] [--megabytes 50]
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from bulk import BARS, BARS_LARGE, ROLE, filled_postgres, write_catalog
+from servers import REPOSITORY, START_SECONDS, Postgres, Server, free_port, martello
+
+MB = 1_000_000
+RANGE_BYTES = 1 * MB
+RANGES = 100
+AIMS = {"whole": 0.7, "ranges": 0.7, "export": 1.0}
+NGINX = """
+worker_processes auto;
+pid nginx.pid;
+error_log error.log warn;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    server {{ listen 127.0.0.1:{port}; location / {{ root {folder}; }} }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, files: Path) -> Iterator[str]:
+    """nginx as it is at its best: files of a folder, by sendfile."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not program:
+        sys.exit("install nginx first (Debian: nginx-light)")
+    port = free_port()
+    (folder / "nginx.conf").write_text(NGINX.format(port=port, folder=files))
+    whole = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+    server = subprocess.Popen([program, "-p", folder, "-c", "nginx.conf", "-e", "error.log", "-g", whole])
+    try:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/file", timeout=1):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/file"
+    finally:
+        server.terminate()
+        server.wait(START_SECONDS)
+
+
+class Reader:
+    """Reads a URL over one connection, as a client does that wants much of it."""
+
+    def __init__(self, url: str, size: int) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self.connection = http.client.HTTPConnection(parts.netloc)
+        self.target = urllib.parse.urlunsplit(parts._replace(scheme="", netloc=""))
+        self.size, self.buffer = size, bytearray(1 << 20)
+
+    def read(self, **headers: str) -> int:
+        self.connection.request("GET", self.target, headers=headers)
+        answer = self.connection.getresponse()
+        if answer.status not in (200, 206):
+            sys.exit(f"{self.target}: {answer.status}")
+        total = 0
+        while count := answer.readinto(self.buffer):
+            total += count
+        return total
+
+    def whole(self) -> int:
+        return self.read()
+
+    def ranges(self) -> int:
+        # The same ones for both.
+        places = random.Random(1)
+        begins = (places.randrange(self.size - RANGE_BYTES) for _ in range(RANGES))
+        return sum(self.read(Range=f"bytes={begin}-{begin + RANGE_BYTES - 1}") for begin in begins)
+
+
+def rate(work: Callable[[], int], expected: int) -> float:
+    begun = time.monotonic()
+    done = work()
+    if done != expected:
+        sys.exit(f"{done:,} instead of {expected:,}: the figures would mean nothing")
+    return done / (time.monotonic() - begun)
+
+
+def compared(cli: argparse.Namespace, name: str, limit: Callable[[], int], ours: Callable[[], int], done: int) -> None:
+    limits, all_ours = [], []
+    for work in (limit, ours):
+        rate(work, done)
+    for _ in range(cli.repeat):
+        limits.append(rate(limit, done))
+        all_ours.append(rate(ours, done))
+    one, other = statistics.median(limits), statistics.median(all_ours)
+    unit = "rows/s" if name == "export" else "bytes/s"
+    print(f"| {name} | {one:,.0f} {unit} | {other:,.0f} {unit} | {other / one:.2f} (aim {AIMS[name]}) |", flush=True)
+
+
+def configured(folder: Path, database: Postgres) -> dict:
+    return {
+        "catalog": str(folder / "catalog"),
+        "sources": {"marts": {"url": database.url}},
+        "assets": {"store": {"url": str(folder / "files")}},
+    }
+
+
+def command(cli: argparse.Namespace, folder: Path, database: Postgres, *arguments: str) -> None:
+    file = folder / "command.yaml"
+    file.write_text(json.dumps(configured(folder, database) | {"auth": {"hs256": "only for commands, 32 bytes and more"}}))
+    subprocess.run([cli.binary, "--config", file, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def linked(server: Server) -> str:
+    headers = {"Authorization": f"Bearer {server.token}", "Accept": "application/json"}
+
+    def get(path: str) -> dict:
+        with urllib.request.urlopen(urllib.request.Request(server.url + path, headers=headers)) as answer:
+            return json.load(answer)["data"]
+
+    (asset,) = get("/v1/assets")
+    return urllib.parse.urljoin(server.url, get(asset["href"])["url"])
+
+
+def fetches(cli: argparse.Namespace, folder: Path, database: Postgres, names: list[str]) -> None:
+    size, static = cli.megabytes * MB, folder / "static"
+    static.mkdir()
+    (static / "file").write_bytes(random.Random(0).randbytes(size))
+    put = ["asset", "put", str(static / "file"), "--dataset", BARS, "--media-type", "application/octet-stream"]
+    command(cli, folder, database, *put)
+    (folder / "nginx").mkdir()
+    with (
+        nginx(folder / "nginx", static) as url,
+        martello(cli.binary, folder, ROLE, configured(folder, database)) as server,
+    ):
+        limit, ours = Reader(url, size), Reader(linked(server), size)
+        if "whole" in names:
+            compared(cli, "whole", limit.whole, ours.whole, size)
+        if "ranges" in names:
+            compared(cli, "ranges", limit.ranges, ours.ranges, RANGES * RANGE_BYTES)
+
+
+def export(cli: argparse.Namespace, folder: Path, database: Postgres) -> None:
+    out = folder / "out"
+
+    def ours() -> int:
+        shutil.rmtree(out, ignore_errors=True)
+        command(cli, folder, database, "export", BARS, "--format", "parquet", "--role", ROLE, "--out", str(out))
+        return sum(pq.read_metadata(file).num_rows for file in out.rglob("*.parquet"))
+
+    ours()
+    (written,) = out.rglob("*.parquet")
+    frame, metadata = pq.read_table(written), pq.read_metadata(written)
+    group, packed = metadata.row_group(0).num_rows, metadata.row_group(0).column(0).compression.lower()
+
+    def limit() -> int:
+        pq.write_table(frame, folder / "peer.parquet", compression=packed, row_group_size=group)
+        return frame.num_rows
+
+    compared(cli, "export", limit, ours, cli.rows)
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    cli.add_argument("--rows", type=int, default=1_000_000, help="of the export")
+    cli.add_argument("--megabytes", type=int, default=50, help="of the file")
+    cli.add_argument("--repeat", type=int, default=5, help="the median of so many is told")
+    cli.add_argument("--case", choices=list(AIMS), action="append", help="only this case; may be repeated")
+    cli.add_argument("--binary", type=Path, default=REPOSITORY / "target/release/martello")
+    cli = cli.parse_args()
+    names = cli.case or list(AIMS)
+    print(f"{cli.megabytes} MB, {cli.rows:,} rows, {os.cpu_count()} cores, medians of {cli.repeat}\n")
+    print("| case | limit | Martello | ratio |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="martello-assets-") as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o711)
+        write_catalog(folder / "catalog")
+        # The catalog has two tables, of which one is for nothing here.
+        with filled_postgres(folder / "postgres", {BARS: cli.rows, BARS_LARGE: 1}) as database:
+            if {"whole", "ranges"} & set(names):
+                fetches(cli, folder, database, names)
+            if "export" in names:
+                export(cli, folder, database)
+
+
+if __name__ == "__main__":
+    main()
