@@ -63,7 +63,7 @@ class Copy:
     def begin(self) -> int:
         """All rows of the newest snapshot."""
         snapshots = self.get(f"/v1/datasets/{self.dataset}/snapshots")["data"]
-        snapshot = next((one for one in snapshots if one["format"] == "ndjson"), None)
+        snapshot = next((one for one in snapshots if one["format"] == "ndjson" and one["since"] is None), None)
         if snapshot is None:
             raise SystemExit("there is no snapshot: martello export DATASET --format ndjson makes one")
         files = [self.fetch(file) for file in snapshot["files"]]

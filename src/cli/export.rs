@@ -37,7 +37,8 @@ pub(super) struct Arguments {
     /// Files of one interval of the contract's time each.
     #[arg(long, value_enum, value_name = "INTERVAL")]
     partition_by: Option<Interval>,
-    /// Only rows that have come or changed since that version.
+    /// What has changed since that version: rows that have come, that are others now and that are gone, as `/changes` has
+    /// them.
     #[arg(long, value_name = "NUMBER")]
     since_version: Option<u64>,
     /// A folder instead of the store of files. A live dataset, too, can be written into one.
@@ -93,8 +94,8 @@ struct Snapshot {
 }
 
 pub(super) async fn export(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
-    if arguments.since_version.is_some() {
-        bail!("export what has changed since a version: this Martello keeps whole versions only");
+    if arguments.since_version.is_some() && arguments.partition_by.is_some() {
+        bail!("part what has changed by time: changes come in no order (leave out --partition-by or --since-version)");
     }
     let House { catalog, matrix } = House::load(config)?;
     let dataset = catalog.get(&arguments.dataset).with_context(|| {
@@ -133,7 +134,7 @@ pub(super) async fn export(arguments: &Arguments, config: &Config) -> anyhow::Re
     };
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for role in roles {
-        let (principal, plan) = scope.plan(dataset, &role, partition_by)?;
+        let (principal, plan) = scope.plan(dataset, &role, partition_by, arguments.since_version)?;
         match snapshots.iter_mut().find(|snapshot| snapshot.plan.shape() == plan.shape()) {
             Some(snapshot) => snapshot.roles.push(principal),
             None => snapshots.push(Snapshot { plan, roles: vec![principal] }),
@@ -166,6 +167,7 @@ pub(super) async fn export(arguments: &Arguments, config: &Config) -> anyhow::Re
             style: Style { numbers: Numbers::default(), zone: None, guarded: false },
             partition_by,
             edition: edition.clone(),
+            since: arguments.since_version,
             export: None,
         };
         let manifest = exporter.export(source.as_ref(), work, watch).await?;
@@ -235,6 +237,7 @@ impl Planning<'_> {
         dataset: &Dataset,
         role: &Arc<Role>,
         partition_by: Option<Partition>,
+        since: Option<u64>,
     ) -> anyhow::Result<(Principal, Plan)> {
         let claims = Claims::from_iter([("sub".to_owned(), json!(self.operator))]);
         let principal = Principal::supposed(role, claims, self.matrix);
@@ -248,7 +251,11 @@ impl Planning<'_> {
             masks: &self.masks,
             moment: self.moment,
         };
-        let plan = plan::plan(&snapshot_question(dataset, partition_by), &scope);
+        let question = snapshot_question(dataset, partition_by);
+        let plan = match since {
+            Some(since) => plan::changes(&question, &scope, since, None),
+            None => plan::plan(&question, &scope),
+        };
         let plan = plan.with_context(|| format!("plan the files of {}", role.name))?;
         Ok((principal, plan))
     }
@@ -270,7 +277,8 @@ fn event(principal: &Principal, plan: &Plan, manifest: &Manifest) -> Event {
 }
 
 fn told(manifest: &Manifest, roles: &[&str]) -> String {
-    let state = manifest.version.map_or_else(|| "live".to_owned(), |number| format!("version {number}"));
+    let mut state = manifest.version.map_or_else(|| "live".to_owned(), |number| format!("version {number}"));
+    state.extend(manifest.since.map(|since| format!(" since version {since}")));
     let until = manifest.valid_until.map(|until| format!(", until {until}")).unwrap_or_default();
     format!(
         "{} {state} as {} for {}: {} rows in {} files, {}{until} ({})\n",

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::plan::{Plan, View};
 use crate::publish::files::{AssetId, Document, Edition, Library, Manifest, Partition, snapshot_question};
 use crate::publish::jobs::Exports;
+use crate::query::Query;
 use crate::store::{Version, Versions};
 
 /// The files, and those who make more of them.
@@ -48,7 +49,11 @@ impl Shelf {
         for version in versions.history(dataset.name.as_str()).iter().filter(|version| version.is_kept()) {
             let Some(plans) = plans.over(version) else { continue };
             let listed = self.library.list(&dataset.name, &Edition::of(version)).await?;
-            found.extend(listed.into_iter().filter(|manifest| plans.grant(manifest)));
+            let granted = |manifest: &Arc<Manifest>| match manifest.since {
+                Some(since) => changes(engine, &versions, principal, manifest, since),
+                None => plans.grant(manifest),
+            };
+            found.extend(listed.into_iter().filter(granted));
         }
         Ok(found)
     }
@@ -97,8 +102,19 @@ impl Shelf {
         let version = kept.find(|version| Edition::of(version) == id.edition).ok_or_else(missing)?;
         let plans = Plans::of(engine, &versions, principal, dataset).over(version).ok_or_else(missing)?;
         let manifest = self.library.manifest(id).await?;
-        manifest.filter(|manifest| plans.grant(manifest)).ok_or_else(missing)
+        let granted = |manifest: &Arc<Manifest>| match manifest.since {
+            Some(since) => changes(engine, &versions, principal, manifest, since),
+            None => plans.grant(manifest),
+        };
+        manifest.filter(granted).ok_or_else(missing)
     }
+}
+
+/// Whether the files hold what the caller would be told now of what has changed since that version, which must be kept.
+fn changes(engine: &Engine, versions: &Versions, principal: &Principal, manifest: &Manifest, since: u64) -> bool {
+    let question = Query { dataset: manifest.dataset.clone(), ..Query::default() };
+    let plan = engine.plan_changes(&question, versions, principal, (since, manifest.version));
+    plan.is_ok_and(|plan| Library::is_of(manifest, &plan))
 }
 
 /// What the caller gets of all rows of a dataset: as they are kept whole, and as they are parted by time.

@@ -29,6 +29,7 @@ fn snapshot(manifest: &Manifest) -> Value {
         "id": manifest.asset(None).map(|id| id.to_string()),
         "href": href(manifest, None),
         "version": manifest.version,
+        "since": manifest.since,
         "format": manifest.format,
         "created_at": manifest.created_at.to_string(),
         "expires_at": manifest.valid_until.map(|until| until.to_string()),

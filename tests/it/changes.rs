@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::assets;
 use crate::programs::{python, run};
 use crate::publish::{Trial, serves};
 use crate::support::{Backend, Server};
@@ -322,6 +323,29 @@ async fn changes_come_in_every_format_that_streams_and_say_where_to_go_on() {
         assert_eq!(problem("nobody", "from=1").await, is("not-found", "", 404));
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn changes_are_kept_as_files_for_each_role_that_may_have_them() {
+    let trial = published(Backend::Sqlite, "kept-changes");
+    let export = ["export", "trial", "--format", "ndjson", "--since-version", "1", "--operator", "tester"];
+    trial.martello(&export).well();
+    let server = Server::start(assets::config(&trial)).await;
+    serves(&server, Some(2)).await;
+    for role in ["reader", "narrow", "redacted"] {
+        let listed = server.get(role, "/v1/datasets/trial/snapshots").await.rows();
+        let [set] = &listed[..] else { panic!("{role}: {listed:?}") };
+        assert_eq!((&set["version"], &set["since"]), (&json!(2), &json!(1)), "{role}");
+        let href = set["files"][0]["href"].as_str().expect("a path");
+        let file = server.get_with(role, href, &[("accept", "application/json")]).await.json()["data"].clone();
+        assert_eq!(file["since"], json!(1));
+        let content = server.send(server.request(reqwest::Method::GET, file["url"].as_str().expect("a link"))).await;
+        let rows = content.text().lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+        assert_eq!(by_key(rows), by_key(changes(&server, role, "from=1&to=2").await), "{role}");
+    }
+    assert_eq!(server.get("pages", "/v1/datasets/trial/snapshots").await.rows(), Vec::<Value>::new());
+    assert_eq!(server.get("nobody", "/v1/datasets/trial/snapshots").await.status, 404);
+    server.stop().await;
 }
 
 #[tokio::test]

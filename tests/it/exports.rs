@@ -237,7 +237,9 @@ async fn a_snapshot_goes_with_its_version_and_is_not_taken_for_another() {
     let refused = |more: &[&str]| export(&trial, more).complaint().to_owned();
     assert!(refused(&["--format", "csv", "--role", "pages"]).contains("no role may have all of it so"));
     assert!(refused(&["--format", "csv", "--role", "noone"]).contains("find role \"noone\""));
-    assert!(refused(&["--format", "csv", "--since-version", "1"]).contains("whole versions only"));
+    let parted = ["--format", "csv", "--since-version", "1", "--partition-by", "year"];
+    assert!(refused(&parted).contains("leave out --partition-by or --since-version"));
+    assert!(refused(&["--format", "csv", "--since-version", "9"]).contains("plan the files of"));
     export(&trial, &["--format", "csv"]).well();
     let server = Server::start(config(&trial)).await;
     serves(&server, Some(1)).await;

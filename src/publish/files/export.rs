@@ -83,6 +83,8 @@ pub struct Work<'w> {
     pub partition_by: Option<Partition>,
     /// The state of the dataset.
     pub edition: Edition,
+    /// The version since which it is what has changed.
+    pub since: Option<u64>,
     /// The export that asks for it, and how often it was begun; a snapshot where there is none.
     pub export: Option<(String, u32)>,
 }
@@ -375,6 +377,7 @@ fn manifest(work: &Work<'_>, files: Vec<Part>) -> Manifest {
         edition: work.edition.as_str().to_owned(),
         version: plan.version().map(|version| version.number),
         version_id: plan.version().map(|version| version.id.to_string()),
+        since: work.since,
         contract: plan.dataset().contract.clone(),
         format: work.media_type.format().to_owned(),
         shape: plan.shape().to_string(),

@@ -185,6 +185,9 @@ pub struct Manifest {
     pub version: Option<u64>,
     /// The version's id.
     pub version_id: Option<String>,
+    /// The version since which the rows are what has changed; of a whole version there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// The hash of the contract that the rows keep.
     pub contract: String,
     /// What the files are written as, in short.

@@ -143,6 +143,7 @@ impl Exports {
             style: Style { numbers: asked.numbers, zone: plan.zone().cloned(), guarded: asked.guarded },
             partition_by: terms.partition_by,
             edition: edition(&export),
+            since: None,
             export: Some((job.id.simple().to_string(), job.attempt)),
         };
         let watch = |progress: Progress| {
