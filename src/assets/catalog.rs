@@ -123,7 +123,7 @@ pub(super) async fn fetch(
                 "since": manifest.since,
                 "format": manifest.format,
                 "created_at": manifest.created_at.to_string(),
-                "valid_until": manifest.valid_until.map(|until| until.to_string()),
+                "expires_at": manifest.valid_until.map(|until| until.to_string()),
                 "partition_by": manifest.partition_by,
                 "order": manifest.order,
                 "columns": manifest.columns,
@@ -219,7 +219,7 @@ fn of_part(id: &AssetId, manifest: &Manifest, file: &Part) -> Value {
         "sha256": file.sha256,
         "partition": file.partition,
         "created_at": manifest.created_at.to_string(),
-        "valid_until": manifest.valid_until.map(|until| until.to_string()),
+        "expires_at": manifest.valid_until.map(|until| until.to_string()),
     })
 }
 
@@ -238,7 +238,7 @@ fn of_document(id: &AssetId, document: &Document) -> Value {
         "sha256": document.sha256,
         "partition": Value::Null,
         "created_at": document.created_at.to_string(),
-        "valid_until": Value::Null,
+        "expires_at": Value::Null,
     })
 }
 

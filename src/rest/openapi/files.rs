@@ -137,7 +137,7 @@ pub(super) fn schemas() -> Vec<Named> {
             ("sha256", described("The SHA-256 of its bytes, in hexadecimal.").into()),
             ("partition", nullable("The year or month of its rows; null where files are not parted by time.").into()),
             ("created_at", described("When it was made.").format(instant()).into()),
-            ("valid_until", nullable("From when on it is yours no more; null for never.").format(instant()).into()),
+            ("expires_at", nullable("From when on it is yours no more; null for never.").format(instant()).into()),
         ],
     );
     let asset = asset
