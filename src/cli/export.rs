@@ -168,6 +168,7 @@ pub(super) async fn export(arguments: &Arguments, config: &Config) -> anyhow::Re
             partition_by,
             edition: edition.clone(),
             since: arguments.since_version,
+            rows_max: None,
             export: None,
         };
         let manifest = exporter.export(source.as_ref(), work, watch).await?;

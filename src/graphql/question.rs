@@ -88,7 +88,7 @@ fn page(arguments: &HashMap<String, Value>) -> Result<Page, Problem> {
     }
     let (limit, cursor) = if backward { ("last", "before") } else { ("first", "after") };
     let cursor = text(arguments, cursor)?.map(Cursor);
-    Ok(Page { limit: rows(arguments, limit)?, cursor, backward })
+    Ok(Page { limit: rows(arguments, limit)?, cursor, backward, in_order: false })
 }
 
 /// So many rows.

@@ -411,7 +411,7 @@ impl From<plan::Error> for Problem {
             }
             Error::Limit { max, .. } => Self::new(LIMIT_OUT_OF_RANGE, format!("limit must be between 1 and {max}"))
                 .parameter("limit")
-                .hint("follow page.next_cursor for what is behind a page"),
+                .hint("follow page.next_cursor for what is behind a page, or ask with Prefer: respond-async for files"),
             Error::RelatedLimit { asked, max } => {
                 let detail =
                     format!("the rows of a page times the related rows of each are {asked}, with a limit of {max}");

@@ -213,7 +213,7 @@ fn build(scope: &Scope<'_>, view: &View, query: &Query, mut parent: Option<Paren
         bind::whole(view, query)?;
     }
     // All rows come as the source has them, unless an order was asked for: to order a mart takes longer than to read it.
-    let order = if whole && query.order.is_none() { Vec::new() } else { order };
+    let order = if whole && query.order.is_none() && !query.page.in_order { Vec::new() } else { order };
 
     // The question before policy: what a cursor is bound to.
     let mut canonical = Canonical::default();

@@ -21,6 +21,8 @@ pub struct Page {
     pub cursor: Option<Cursor>,
     /// Whether the page is the one that ends before the cursor, or at the end of all rows, rather than the one behind it.
     pub backward: bool,
+    /// Whether all rows, of which no order was asked, come in the default one as pages do.
+    pub in_order: bool,
 }
 
 /// How many rows are asked for.

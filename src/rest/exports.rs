@@ -44,11 +44,26 @@ pub fn asked_again(dataset: &str, question: &str) -> Option<jobs::Asked> {
             _ => return None,
         }
     };
-    (asked.query.page.limit == Some(Limit::All)).then(|| of(&asked))
+    of(&asked)
 }
 
-fn of(asked: &Asked) -> jobs::Asked {
-    jobs::Asked { query: asked.query.clone(), numbers: asked.numbers, guarded: asked.guarded }
+/// The question of all rows, of which the first are taken where it was of fewer. A page that begins behind another one has
+/// no files.
+pub(super) fn of(asked: &Asked) -> Option<jobs::Asked> {
+    let mut query = asked.query.clone();
+    let rows_max = match query.page.limit? {
+        Limit::All => None,
+        Limit::Rows(rows) => {
+            // The first of a page are the first of all.
+            query.page.in_order = true;
+            Some(rows)
+        }
+    };
+    if query.page.cursor.is_some() {
+        return None;
+    }
+    query.page.limit = Some(Limit::All);
+    Some(jobs::Asked { query, numbers: asked.numbers, guarded: asked.guarded, rows_max })
 }
 
 /// `POST /v1/exports`: the question of `POST …/query`, with its dataset, for all rows.

@@ -151,7 +151,10 @@ impl Asking {
     /// Plans a question and answers it.
     async fn once(&self, asked: &Asked) -> Result<Response, Problem> {
         let versions = self.context.engine.pointer.load();
-        let plan = self.context.engine.plan(&asked.query, &versions, &self.principal)?;
+        let plan = match self.context.engine.plan(&asked.query, &versions, &self.principal) {
+            Err(error) if self.is_over(&error) => return self.deferred(asked, &versions, error).await,
+            plan => plan?,
+        };
         Ok(self.answer(asked, &Arc::new(plan), &Arc::downgrade(&versions)).await?.0)
     }
 
@@ -173,7 +176,10 @@ impl Asking {
             None => {
                 let parameters = parameters(self.uri.query())?;
                 let asked = read(&self.dataset, parameters.clone())?;
-                let plan = Arc::new(self.context.engine.plan(&asked.query, &versions, &self.principal)?);
+                let plan = match self.context.engine.plan(&asked.query, &versions, &self.principal) {
+                    Err(error) if self.is_over(&error) => return self.deferred(&asked, &versions, error).await,
+                    plan => Arc::new(plan?),
+                };
                 let versions = Arc::downgrade(&versions);
                 let meaning = Arc::new(Meaning { parameters, asked, plan, versions });
                 questions.insert(key, words.len(), Arc::clone(&meaning));
@@ -267,6 +273,20 @@ impl Asking {
             |preference: &str| preference.split([';', '=']).next().unwrap_or_default().trim().to_ascii_lowercase();
         self.method != Method::HEAD
             && preferences.flat_map(|value| value.split(',')).any(|preference| named(preference) == "respond-async")
+    }
+
+    /// Whether what was asked for are more rows than one answer may have, by a client that would rather come back.
+    fn is_over(&self, error: &plan::Error) -> bool {
+        matches!(error, plan::Error::Limit { asked, max } if *asked > u64::from(*max)) && self.prefers_async()
+    }
+
+    /// An export in place of a page that is too long.
+    async fn deferred(&self, asked: &Asked, versions: &Versions, error: plan::Error) -> Result<Response, Problem> {
+        let exports = self.context.shelf.exports.as_ref().filter(|_| asked.act == Act::Answer);
+        let (Some(exports), Some(all)) = (exports, exports::of(asked)) else { return Err(error.into()) };
+        let plan = self.context.engine.plan(&all.query, versions, &self.principal)?;
+        let representation = representation::choose(&self.headers, asked, &plan)?;
+        exports::begin(exports, &self.principal, &plan, representation, &self.question(), None).await
     }
 
     /// The question as it was asked, to be read again by [`exports::asked_again`].

@@ -492,6 +492,16 @@ async fn a_request_that_would_rather_not_wait_becomes_an_export() {
     let done = reaches(&server, "reader", &taken(&answer), "done").await;
     let streamed = server.get("reader", target).await;
     assert!(content(&store, &manifest_of(&store, &done)) == streamed.body);
+    // So does a page that is longer than an answer may be, in the order of pages and up to that row.
+    let target = "/v1/datasets/trial/rows?format=csv&limit=";
+    let long = server.get_with("reader", &format!("{target}2000000"), &[]).await;
+    assert_eq!((long.status, long.problem().as_str()), (400, "limit-out-of-range"));
+    let done =
+        reaches(&server, "reader", &taken(&server.get_with("reader", &format!("{target}2000000"), &prefer).await), "done").await;
+    let page = server.get("reader", &format!("{target}100")).await;
+    assert!(content(&store, &manifest_of(&store, &done)) == page.body);
+    let pages = server.get_with("pages", &format!("{target}2000000"), &prefer).await;
+    assert_eq!((pages.status, pages.problem().as_str()), (403, "export-not-granted"));
     // The question of a body is read again from its body.
     let question = json!({"limit": "all", "format": "ndjson", "numbers": "string", "filter": {"id": 5}});
     let post = |prefer: Option<&str>| {

@@ -85,6 +85,8 @@ pub struct Work<'w> {
     pub edition: Edition,
     /// The version since which it is what has changed.
     pub since: Option<u64>,
+    /// The first so many rows; all of them without it.
+    pub rows_max: Option<u64>,
     /// The export that asks for it, and how often it was begun; a snapshot where there is none.
     pub export: Option<(String, u32)>,
 }
@@ -142,8 +144,14 @@ impl Exporter<'_> {
         let mut progress = Progress::default();
         let mut parts: Vec<Part> = Vec::new();
         let mut open: Option<Open> = None;
-        while let Some(batch) = batches.try_next().await.map_err(ExportError::Source)? {
+        let mut left = work.rows_max.unwrap_or(u64::MAX);
+        while left > 0
+            && let Some(batch) = batches.try_next().await.map_err(ExportError::Source)?
+        {
             let mut at = 0;
+            let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= rows as u64;
+            let batch = batch.slice(0, rows);
             while at < batch.num_rows() {
                 let interval = time.map(|time| time.interval(&batch, at));
                 if let Some(full) = open.take_if(|part| part.rows >= self.part_rows || part.interval != interval) {

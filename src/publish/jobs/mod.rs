@@ -36,6 +36,8 @@ pub struct Asked {
     pub numbers: Numbers,
     /// Whether texts are kept from being taken for formulas.
     pub guarded: bool,
+    /// The first so many rows in its order, where not all of them were asked for.
+    pub rows_max: Option<u64>,
 }
 
 /// Reads a question that was kept, of that dataset; `None` when it is none any more. The door that took it knows how.
@@ -184,6 +186,7 @@ impl Exports {
             terms.partition_by.map_or("", Partition::as_str),
             if order.asked.numbers == Numbers::Text { "text" } else { "" },
             if order.asked.guarded { "guarded" } else { "" },
+            &order.asked.rows_max.map(|rows| rows.to_string()).unwrap_or_default(),
         ]);
         let job = Job {
             id,

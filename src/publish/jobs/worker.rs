@@ -144,6 +144,7 @@ impl Exports {
             partition_by: terms.partition_by,
             edition: edition(&export),
             since: None,
+            rows_max: asked.rows_max,
             export: Some((job.id.simple().to_string(), job.attempt)),
         };
         let watch = |progress: Progress| {
