@@ -412,6 +412,7 @@ async fn a_caller_is_told_who_they_are_and_what_they_have_used() {
                 "requests_per_second": 100,
                 "requests_per_day": 1000,
                 "rows_per_day": 500,
+                "export_bytes_per_day": null,
                 "concurrent_requests": 9,
                 "graphql_cost": null,
             },
