@@ -10,6 +10,7 @@ mod caching;
 mod clickhouse;
 mod clickhouse_migrate;
 mod clickhouse_schema;
+mod clickhouse_versioned;
 mod commands;
 mod conformance;
 mod credentials;
