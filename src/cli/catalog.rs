@@ -13,7 +13,10 @@ use crate::app::House;
 use crate::catalog::{Dataset, Direction};
 use crate::config::{self, Config};
 use crate::graphql::Door;
+use crate::migrate::clickhouse::filled_with;
 use crate::migrate::schema::{Scratch, fill};
+use crate::migrate::statements::Language;
+use crate::migrate::target::Target;
 use crate::source::Sources;
 
 #[derive(Subcommand)]
@@ -22,9 +25,10 @@ pub(super) enum Command {
     /// folder of SQL would make them.
     #[command(after_help = "Examples:\n  \
         martello catalog check --against marts\n  \
-        martello catalog check --against schema/postgres --dev-url postgres://localhost/postgres")]
+        martello catalog check --against schema/postgres --dev-url postgres://localhost/postgres\n  \
+        martello catalog check --against schema/clickhouse --dev-url clickhouse://localhost:8123/marts")]
     Check {
-        /// A source of the configuration; or a folder of SQL or of migrations for Postgres, such as schema/postgres.
+        /// A source of the configuration; or a folder of SQL or of migrations, such as schema/postgres.
         #[arg(long, value_name = "SOURCE|FOLDER")]
         against: Option<String>,
         /// The server on which the folder is applied to a scratch database [default: that of the datasets' source].
@@ -89,33 +93,47 @@ async fn check_folder(
     folder: &Path,
     dev_url: Option<&str>,
 ) -> anyhow::Result<ExitCode> {
-    // A folder for Postgres says nothing of what others have.
-    let is_meant = |source: &config::Source| source.url.expose().starts_with("postgres");
-    let meant: BTreeMap<String, config::Source> = config
-        .sources
-        .iter()
-        .filter(|(_, source)| is_meant(source))
-        .map(|(name, it)| (name.clone(), it.clone()))
-        .collect();
-    let server = dev_url.or_else(|| meant.values().next().map(|source| source.url.expose())).map(str::to_owned);
+    let urls = || config.sources.values().map(|source| source.url.expose());
+    let of_scheme = |scheme: &str| urls().find(|url| url.starts_with(scheme));
+    let server = dev_url.or_else(|| of_scheme("postgres")).or_else(|| of_scheme("clickhouse"));
     let Some(server) = server else {
         bail!("find a server to apply {} on: name one with --dev-url", folder.display());
     };
-    Scratch::at(&server, async |scratch| -> anyhow::Result<ExitCode> {
-        let mut connection = scratch.open().await?;
-        fill(&mut connection, folder).await?;
-        let over = |source: config::Source| config::Source { url: scratch.url().into(), ..source };
-        let mut sources: BTreeMap<String, config::Source> =
-            meant.iter().map(|(name, source)| (name.clone(), over(source.clone()))).collect();
-        if config.sources.is_empty() {
-            // Without a configuration, every dataset is one of the folder's.
-            let names = house.catalog.iter().map(|dataset| dataset.source.to_string());
-            sources.extend(names.map(|name| (name, config::Source::of(scratch.url().into()))));
+    let checked = match Target::read(server)?.language() {
+        Language::ClickHouse => {
+            filled_with(server, folder, async |url| compare_scratch(house, config, folder, "clickhouse", url).await)
+                .await
         }
-        compare(house, &sources, &folder.display().to_string()).await
-    })
-    .await
-    .with_context(|| format!("check contracts against {}", folder.display()))
+        Language::Postgres => {
+            Scratch::at(server, async |scratch| -> anyhow::Result<ExitCode> {
+                let mut connection = scratch.open().await?;
+                fill(&mut connection, folder).await?;
+                compare_scratch(house, config, folder, "postgres", &scratch.url()).await
+            })
+            .await
+        }
+    };
+    checked.with_context(|| format!("check contracts against {}", folder.display()))
+}
+
+/// A folder for one engine says nothing of what others have.
+async fn compare_scratch(
+    house: &House,
+    config: &Config,
+    folder: &Path,
+    scheme: &str,
+    url: &str,
+) -> anyhow::Result<ExitCode> {
+    let meant = config.sources.iter().filter(|(_, source)| source.url.expose().starts_with(scheme));
+    let over = |source: &config::Source| config::Source { url: url.to_owned().into(), ..source.clone() };
+    let mut sources: BTreeMap<String, config::Source> =
+        meant.map(|(name, source)| (name.clone(), over(source))).collect();
+    if config.sources.is_empty() {
+        // Without a configuration, every dataset is one of the folder's.
+        let names = house.catalog.iter().map(|dataset| dataset.source.to_string());
+        sources.extend(names.map(|name| (name, config::Source::of(url.to_owned().into()))));
+    }
+    compare(house, &sources, &folder.display().to_string()).await
 }
 
 async fn compare(house: &House, configs: &BTreeMap<String, config::Source>, name: &str) -> anyhow::Result<ExitCode> {

@@ -17,13 +17,12 @@ use super::versioned;
 use crate::config::Config;
 use crate::config::duration::parse_duration;
 use crate::migrate::apply::{self, Event, Options};
-use crate::migrate::clickhouse::{connect, read as read_clickhouse, unlock};
+use crate::migrate::clickhouse::unlock;
 use crate::migrate::control;
 use crate::migrate::folder::{Folder, Transactions};
 use crate::migrate::import::{self, Format};
 use crate::migrate::pending::Order;
 use crate::migrate::report::{self, Changes, Report};
-use crate::migrate::schema::Origin;
 use crate::migrate::set;
 use crate::migrate::statements::Language;
 use crate::migrate::target::{self, Target};
@@ -274,12 +273,8 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
                 file.statements().or_else(|fault| file.statements_in(Language::ClickHouse).map_err(|_| fault))?;
             }
             say(&format!("{} of {} are as they were hashed\n", files(folder.files().len()), folder.path().display()))?;
-            match dev_url {
-                Some(server) if Target::read(&server)?.language() == Language::ClickHouse => {
-                    replay(&folder, &server).await?;
-                }
-                Some(server) => versioned::validate(&folder, &server).await?,
-                None => {}
+            if let Some(server) = dev_url {
+                versioned::validate(&folder, &server).await?;
             }
         }
         Command::Diff(command) => return versioned::diff(command, config).await,
@@ -315,13 +310,6 @@ pub(super) async fn run(command: Command, config: impl Fn() -> anyhow::Result<Co
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Applies a folder where nobody else is.
-async fn replay(folder: &Folder, url: &str) -> anyhow::Result<()> {
-    let server = connect(url).await?;
-    read_clickhouse(&Origin::Folder(folder.path().to_owned()), Some(&server), &[server.database()], &[]).await?;
-    Ok(())
 }
 
 pub(super) fn files(count: usize) -> String {

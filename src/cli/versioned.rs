@@ -15,12 +15,15 @@ use super::schema::{hazard, origin, remark, rename};
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
 use crate::config::duration::parse_duration;
+use crate::migrate::clickhouse as engine;
 use crate::migrate::folder::Folder;
 use crate::migrate::lint;
 use crate::migrate::lint::{Level, New};
 use crate::migrate::schema::{Done, Hazard, Rename, Risk, Scope};
+use crate::migrate::statements::Language;
 use crate::migrate::target::place;
 use crate::migrate::versioned;
+use crate::migrate::versioned::clickhouse::Place;
 use crate::migrate::versioned::{Draft, Error, Options, Until};
 
 /// What `diff --exit-code` ends with where something is missing.
@@ -28,7 +31,8 @@ const CHANGES: u8 = 2;
 
 pub(super) const DIFF_EXAMPLES: &str = "Examples:\n  \
     martello migrate diff add_sectors --dir file://migrations/postgres --to schema/postgres --dev-url postgres://localhost/postgres\n  \
-    martello migrate diff --dir file://migrations/postgres --to schema/postgres --source marts --dry-run --exit-code";
+    martello migrate diff --dir file://migrations/postgres --to schema/postgres --source marts --dry-run --exit-code\n  \
+    martello migrate diff --dir file://migrations/clickhouse --to schema/clickhouse --dev-url clickhouse://localhost:8123/marts";
 pub(super) const LINT_EXAMPLES: &str = "Examples:\n  \
     martello migrate lint --dir file://migrations/postgres --dev-url postgres://localhost/postgres --latest 1\n  \
     martello migrate lint --dir file://migrations/postgres --source marts --git-base origin/main --format github";
@@ -45,7 +49,7 @@ struct On {
     /// A database whose server may have them.
     #[arg(long, short, value_name = "URL", conflicts_with = "source")]
     url: Option<String>,
-    /// The same, a source of the configuration [default: the only one for Postgres].
+    /// The same, a source of the configuration [default: the only one for Postgres, or else for ClickHouse].
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
 }
@@ -56,22 +60,54 @@ impl On {
             return Ok(url.clone());
         }
         let config = config()?;
-        let sources: Vec<(&String, &str)> = (config.sources.iter().map(|(name, source)| (name, source.url.expose())))
-            .filter(|(_, url)| url.starts_with("postgres"))
-            .collect();
-        match (&self.source, &sources[..]) {
-            (Some(name), _) => match sources.iter().find(|(other, _)| *other == name) {
-                Some((_, url)) => Ok((*url).to_owned()),
-                None => bail!("find source {name:?} of Postgres in the configuration"),
-            },
-            (None, [(_, only)]) => Ok((*only).to_owned()),
-            (None, _) => bail!("choose a server for scratch databases: expected --dev-url postgres://…"),
+        if let Some(name) = &self.source {
+            return source_url(&config, name);
         }
+        for scheme in ["postgres", "clickhouse"] {
+            let urls = config.sources.values().map(|source| source.url.expose());
+            match urls.filter(|url| url.starts_with(scheme)).collect::<Vec<_>>()[..] {
+                [] => {}
+                [only] => return Ok(only.to_owned()),
+                _ => break,
+            }
+        }
+        bail!("choose a server for scratch databases: expected --dev-url postgres://… or clickhouse://…")
+    }
+
+    /// The same where it is a ClickHouse, and the database that is meant.
+    fn place(
+        &self,
+        server: &str,
+        looking: &Looking,
+        config: impl Fn() -> anyhow::Result<Config>,
+    ) -> anyhow::Result<Option<Place>> {
+        if !is_clickhouse(server) {
+            return Ok(None);
+        }
+        let meant = match (&self.dev_url, &self.url, &self.source) {
+            (Some(_), Some(url), _) => Some(url.clone()),
+            (Some(_), None, Some(name)) => Some(source_url(&config()?, name)?),
+            _ => None,
+        };
+        let place = Place::of(server, meant.as_deref());
+        let cluster = looking.cluster.clone().or(place.cluster);
+        Ok(Some(Place { cluster, ignore: looking.ignore.clone(), ..place }))
     }
 }
 
+fn source_url(config: &Config, name: &str) -> anyhow::Result<String> {
+    match config.sources.get(name) {
+        Some(source) => Ok(source.url.expose().to_owned()),
+        None => bail!("find source {name:?} in the configuration"),
+    }
+}
+
+fn is_clickhouse(url: &str) -> bool {
+    url.starts_with("clickhouse://")
+}
+
 /// What is looked at.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 struct Looking {
     /// A role whose grants are part of the schema, such as the one that serves. May be repeated.
     #[arg(long, value_name = "ROLE")]
@@ -79,6 +115,9 @@ struct Looking {
     /// Names that are left alone, of a schema or in one, with * for any characters. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     ignore: Vec<String>,
+    /// A cluster of ClickHouse that is changed as a whole, by ON CLUSTER [default: that of ?cluster= in the URL].
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
 }
 
 impl Looking {
@@ -124,7 +163,11 @@ pub(super) async fn diff(command: Diff, config: impl Fn() -> anyhow::Result<Conf
         None => origin(&command.to, &config()?),
     };
     let (server, scope) = (command.on.server(&config)?, command.looking.scope());
-    let change = versioned::diff(&folder, &wished, &command.rename, &server, &scope, command.name.as_deref()).await?;
+    let (renames, name) = (&command.rename, command.name.as_deref());
+    let change = match command.on.place(&server, &command.looking, &config)? {
+        Some(place) => versioned::clickhouse::diff(&folder, &wished, renames, &place, name).await?,
+        None => versioned::diff(&folder, &wished, renames, &server, &scope, name).await?,
+    };
     for what in &change.unseen {
         remark(&format!("left alone: {what}"));
     }
@@ -184,6 +227,8 @@ pub(super) struct Lint {
 pub(super) async fn lint(command: &Lint, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
     let folder = command.dir.read(false)?;
     let server = command.on.server(&config)?;
+    let place = command.on.place(&server, &Looking::default(), &config)?;
+    let scheme = if place.is_some() { "clickhouse" } else { "postgres" };
     let config = config()?;
     // Whoever has only migrations has promised nothing.
     let catalog: Option<Catalog> = match config.catalog.is_dir() {
@@ -191,7 +236,7 @@ pub(super) async fn lint(command: &Lint, config: impl Fn() -> anyhow::Result<Con
         false => None,
     };
     let sources: BTreeMap<_, _> =
-        config.sources.iter().filter(|(_, source)| source.url.expose().starts_with("postgres")).collect();
+        config.sources.iter().filter(|(_, source)| source.url.expose().starts_with(scheme)).collect();
     let is_meant = |name: &str| match &command.on.source {
         Some(source) => name == source,
         None => config.sources.is_empty() || sources.keys().any(|source| *source == name),
@@ -203,6 +248,7 @@ pub(super) async fn lint(command: &Lint, config: impl Fn() -> anyhow::Result<Con
             None => New::Latest(command.latest.map_or(1, NonZeroUsize::get)),
         },
         server,
+        database: place.and_then(|place| place.database),
         grantees: command.grantee.clone(),
         datasets: datasets.map(|dataset| &**dataset).collect(),
         sources: sources.iter().map(|(name, source)| ((*name).clone(), (*source).clone())).collect(),
@@ -264,11 +310,26 @@ pub(super) async fn down(command: Down, config: impl Fn() -> anyhow::Result<Conf
         lock_timeout: command.lock_timeout,
         statement_lock_timeout: "3s".to_owned(),
     };
-    let mut told = |done: Done<'_>| match done {
-        Done::Ran(statement) => remark(&format!("ran {}", statement.sql)),
-        Done::Waits(statement) => remark(&format!("waits for a lock: {}", statement.sql)),
+    let mut stop = interruptible();
+    let done = match target.language() {
+        Language::ClickHouse => {
+            let cluster = command.looking.cluster.as_deref();
+            let mut told = |done: engine::Done<'_>| match done {
+                engine::Done::Ran(step) => remark(&format!("ran {}", step.sql)),
+                engine::Done::Copied { table, rows, total } => {
+                    remark(&format!("copied {rows} of {total} rows of {table}"));
+                }
+            };
+            versioned::clickhouse::down(&folder, &target, &options, cluster, &mut stop, &mut told).await
+        }
+        Language::Postgres => {
+            let mut told = |done: Done<'_>| match done {
+                Done::Ran(statement) => remark(&format!("ran {}", statement.sql)),
+                Done::Waits(statement) => remark(&format!("waits for a lock: {}", statement.sql)),
+            };
+            versioned::down(&folder, &target, &options, &mut stop, &mut told).await
+        }
     };
-    let done = versioned::down(&folder, &target, &options, &mut interruptible(), &mut told).await;
     if let Err(Error::Hazards { refused }) = &done {
         for (hazard, sql) in refused {
             remark(&format!("{hazard}: {sql}"));
@@ -317,14 +378,21 @@ pub(super) async fn checkpoint(
     if let Some(tag) = command.tag.iter().find(|tag| !plain(tag)) {
         bail!("name a checkpoint {tag:?}: expected letters, digits, ., - and _");
     }
-    let (server, scope) = (command.on.server(config)?, command.looking.scope());
-    let draft = versioned::checkpoint(&folder, command.tag.as_deref(), command.leave_rows, &server, &scope).await?;
+    let (server, scope) = (command.on.server(&config)?, command.looking.scope());
+    let (tag, leave_rows) = (command.tag.as_deref(), command.leave_rows);
+    let draft = match command.on.place(&server, &command.looking, &config)? {
+        Some(place) => versioned::clickhouse::checkpoint(&folder, tag, leave_rows, &place).await?,
+        None => versioned::checkpoint(&folder, tag, leave_rows, &server, &scope).await?,
+    };
     let written = versioned::keep(&folder, &[draft])?;
     say(&written.iter().map(|path| format!("{}\n", path.display())).collect::<String>())
 }
 
 pub(super) async fn validate(folder: &Folder, server: &str) -> anyhow::Result<()> {
-    let (count, checkpoints) = versioned::validate(folder, server, &Scope::default()).await?;
+    let (count, checkpoints) = match is_clickhouse(server) {
+        true => versioned::clickhouse::validate(folder, &Place::of(server, None)).await?,
+        false => versioned::validate(folder, server, &Scope::default()).await?,
+    };
     say(&match checkpoints {
         0 => format!("{} run on an empty database\n", files(count)),
         _ => {

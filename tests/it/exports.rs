@@ -496,8 +496,13 @@ async fn a_request_that_would_rather_not_wait_becomes_an_export() {
     let target = "/v1/datasets/trial/rows?format=csv&limit=";
     let long = server.get_with("reader", &format!("{target}2000000"), &[]).await;
     assert_eq!((long.status, long.problem().as_str()), (400, "limit-out-of-range"));
-    let done =
-        reaches(&server, "reader", &taken(&server.get_with("reader", &format!("{target}2000000"), &prefer).await), "done").await;
+    let done = reaches(
+        &server,
+        "reader",
+        &taken(&server.get_with("reader", &format!("{target}2000000"), &prefer).await),
+        "done",
+    )
+    .await;
     let page = server.get("reader", &format!("{target}100")).await;
     assert!(content(&store, &manifest_of(&store, &done)) == page.body);
     let pages = server.get_with("pages", &format!("{target}2000000"), &prefer).await;

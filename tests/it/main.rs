@@ -13,6 +13,7 @@ mod changes;
 mod clickhouse;
 mod clickhouse_migrate;
 mod clickhouse_schema;
+mod clickhouse_versioned;
 mod commands;
 mod conformance;
 mod credentials;

@@ -206,7 +206,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// A text as SQL has it, whatever is in it.
-pub(super) fn literal(text: &str) -> String {
+pub(in crate::migrate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

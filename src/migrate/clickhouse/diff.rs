@@ -19,6 +19,9 @@ use super::write::{self, CLUSTER, name};
 const LASTING_SETTINGS: [&str; 4] =
     ["index_granularity", "index_granularity_bytes", "enable_mixed_granularity_parts", "allow_nullable_key"];
 
+/// Why a column that goes is a hazard.
+pub(super) const VALUES_GO: &str = "the values of a column go with it";
+
 /// The steps from one schema to another; nothing where they are equal. With `drop_old`, what rebuilds leave goes as well.
 #[must_use]
 pub fn diff(from: &Model, to: &Model, drop_old: bool) -> Vec<Step> {
@@ -315,7 +318,7 @@ fn altered(of: &str, is: &Table, wished: &Table, read: bool) -> (Vec<Step>, Vec<
             steps.push(alter(std::slice::from_ref(clause)));
         }
     }
-    let lost = || (Hazard::DeletesData, "the values of a column go with it".to_owned());
+    let lost = || (Hazard::DeletesData, VALUES_GO.to_owned());
     if !gone.is_empty() && !read {
         if gone.iter().any(|(_, keeps)| *keeps) {
             risks.push(lost());

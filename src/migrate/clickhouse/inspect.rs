@@ -7,6 +7,9 @@ use super::connection::{Connection, literal};
 use super::error::Error;
 use super::model::{LATE, Model, NEW, is_left, read};
 
+/// What is said of tables that are left.
+pub(in crate::migrate) const LEFT_OF_REBUILDS: &str = "which is left of rebuilds (--drop-old drops it)";
+
 /// An object as the server tells of it.
 #[derive(Deserialize)]
 struct Row {
@@ -50,7 +53,8 @@ pub async fn inspect(connection: &Connection, others: &[&str]) -> Result<Model, 
         }
     }
     if !model.left.is_empty() {
-        model.unseen.push(format!("{}, which is left of rebuilds (--drop-old drops it)", model.left.join(", ")));
+        let left = model.left.join(", ");
+        model.unseen.push(format!("{left}, {LEFT_OF_REBUILDS}"));
     }
     Ok(model)
 }

@@ -18,20 +18,62 @@ mod plan;
 mod run;
 mod scratch;
 mod session;
+mod spare;
 mod step;
 mod text;
 mod write;
 
+pub(super) use connection::literal as quoted_text;
 pub use connection::{Connection, Failure};
 pub use diff::diff;
 pub use error::Error;
+pub(super) use inspect::LEFT_OF_REBUILDS;
 pub use inspect::inspect;
 pub use lock::unlock;
+pub(super) use model::is_left;
 pub use model::{Column, Dictionary, Model, Object, Table, View};
 pub use plan::{Making, Plan, Wish, connect, plan, read, text};
+pub(super) use plan::{difference, made, unreplicated};
 pub use run::{Done, run};
+pub(super) use scratch::{Replay, within};
 pub(super) use session::Session;
+pub(super) use spare::{filled, spare};
 pub use step::{Copying, Step, script};
+pub(super) use text::{Token, tokens};
+
+use std::path::Path;
+
+use super::folder::{Folder, SUM_FILE};
 
 /// What is never looked at: the ledger, the lock, and locks that were taken over.
 pub const OWN: [&str; 2] = [session::TABLE, lock::TABLE];
+
+/// Does something with a database that a folder has made, by its URL; it is gone afterwards, however that ends.
+///
+/// # Errors
+/// When there is no scratch database, or a statement of the folder fails.
+pub async fn filled_with<T, E: From<Error>>(
+    server: &str,
+    folder: &Path,
+    work: impl AsyncFnOnce(&str) -> Result<T, E>,
+) -> Result<T, E> {
+    let connection = connect(server).await?;
+    let folder = Folder::read(folder).map_err(Error::from)?;
+    let is_hashed = folder.path().join(SUM_FILE).is_file();
+    if is_hashed {
+        folder.check().map_err(Error::from)?;
+    }
+    let files = if is_hashed { folder.replayed() } else { folder.files().iter().collect() };
+    within(&connection, async |scratch| {
+        Replay::within(scratch, &[connection.database()]).files(&files).await?;
+        work(&url_of(server, scratch.database())).await
+    })
+    .await
+}
+
+/// The URL of another database of a server.
+pub(super) fn url_of(server: &str, database: &str) -> String {
+    let Ok(mut url) = url::Url::parse(server) else { return server.to_owned() };
+    url.set_path(database);
+    url.into()
+}

@@ -116,6 +116,14 @@ pub struct Dictionary {
     pub written: Option<String>,
 }
 
+impl Dictionary {
+    /// Whether the server keeps something of it to itself.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.definition.contains(HIDDEN)
+    }
+}
+
 impl PartialEq for Dictionary {
     fn eq(&self, other: &Self) -> bool {
         self.definition == other.definition
@@ -138,7 +146,7 @@ pub(super) const NEW: &str = "__new";
 pub(super) const LATE: &str = "__late";
 
 /// Whether a table is one that a rebuild has left.
-pub(super) fn is_left(name: &str) -> bool {
+pub(in crate::migrate) fn is_left(name: &str) -> bool {
     name.rsplit_once(LEFT).is_some_and(|(_, mark)| mark.len() == 8 && mark.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 

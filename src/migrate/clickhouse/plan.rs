@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::folder::{Folder, SUM_FILE};
+use super::super::folder::{File, Folder, SUM_FILE};
 use super::super::schema::{Hazard, Origin, Rehearsal, Rename};
 use super::connection::{Connection, quoted};
 use super::diff::diff;
 use super::error::Error;
 use super::inspect::inspect;
 use super::model::{Model, Object};
-use super::scratch::{apply, rehearse, within};
+use super::scratch::{Replay, rehearse, within};
 use super::step::Step;
 use super::write::{self, CLUSTER, name};
 
@@ -114,13 +114,11 @@ pub async fn read(
             let renames = directives.filter_map(|rest| rest.trim().split_once(char::is_whitespace));
             let renames =
                 renames.map(|(old, new)| Rename { old: old.to_owned(), new: new.trim().to_owned() }).collect();
-            let model = within(server, async |scratch| {
-                let written = apply(scratch, &folder, live).await?;
-                let mut model = inspect(scratch, live).await?;
-                written.complete(&mut model);
-                Ok(model)
-            });
-            Wish { model: model.await?, renames }
+            let files = match path.join(SUM_FILE).is_file() {
+                true => folder.replayed(),
+                false => folder.files().iter().collect(),
+            };
+            Wish { model: made(server, &files, live).await?, renames }
         }
     };
     wish.model.ignore(ignore);
@@ -139,15 +137,7 @@ pub async fn plan(
     rehearsal: Rehearsal,
 ) -> Result<Plan, Error> {
     let mut to = wish.model.clone();
-    // A cluster may have what one server of it does not tell: where nothing says otherwise, a table stays as it is.
-    for (name, object) in &mut to.objects {
-        if let (Object::Table(wished), Some(is)) = (object, from.table(name))
-            && wished.replicated.is_some()
-            && is.replicated.is_some()
-        {
-            wished.replicated.clone_from(&is.replicated);
-        }
-    }
+    as_replicated(&mut to, from);
     let renames = wish.renames.iter().any(|rename| found(from, &rename.old));
     let direct = diff(from, &to, making.drop_old);
     let (steps, rehearsed) = match server {
@@ -176,8 +166,40 @@ pub async fn plan(
     })
 }
 
+/// What files make of an empty database. They may call it by those names.
+pub(in crate::migrate) async fn made(server: &Connection, files: &[&File], live: &[&str]) -> Result<Model, Error> {
+    within(server, async |scratch| {
+        let mut replay = Replay::within(scratch, live);
+        replay.files(files).await?;
+        replay.look().await
+    })
+    .await
+}
+
+/// A step that leads from one schema to the other; none where they are the same. Where both say that a table is replicated,
+/// the one that a server knows better stays as it is.
+pub(in crate::migrate) fn difference(from: &Model, to: &Model) -> Option<String> {
+    let mut to = to.clone();
+    as_replicated(&mut to, from);
+    let forth = diff(from, &to, false).into_iter().next();
+    let step = forth.or_else(|| diff(&to, from, false).into_iter().next());
+    step.map(|step| write::live(&step.sql, "", "").split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// A cluster may have what one server of it does not tell: where nothing says otherwise, a table stays as it is.
+fn as_replicated(to: &mut Model, from: &Model) {
+    for (name, object) in &mut to.objects {
+        if let (Object::Table(wished), Some(is)) = (object, from.table(name))
+            && wished.replicated.is_some()
+            && is.replicated.is_some()
+        {
+            wished.replicated.clone_from(&is.replicated);
+        }
+    }
+}
+
 /// Without what one server alone cannot have.
-fn unreplicated(model: &Model) -> Model {
+pub(in crate::migrate) fn unreplicated(model: &Model) -> Model {
     let mut model = model.clone();
     for object in model.objects.values_mut() {
         if let Object::Table(table) = object {

@@ -67,7 +67,7 @@ pub async fn run(
     ran
 }
 
-async fn all(
+pub(super) async fn all(
     connection: &Connection,
     steps: &[Step],
     lock: &Lock,

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::folder::Folder;
-use super::super::statements::Language;
+use super::super::folder::File;
+use super::super::statements::{Language, Statement};
 use super::connection::{Connection, quoted};
 use super::error::Error;
+use super::inspect::inspect;
 use super::model::{Model, Object, unreplicated};
 use super::step::Step;
 use super::text::{DATABASE, Token, moved, tokens};
@@ -18,11 +19,11 @@ use super::write;
 const PREFIX: &str = "martello_scratch_";
 
 /// Does something in one that is gone afterwards, however that ends.
-pub(super) async fn within<T>(
+pub(in crate::migrate) async fn within<T, E: From<Error>>(
     server: &Connection,
-    work: impl AsyncFnOnce(&Connection) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let failed = |source| Error::Scratch { source };
+    work: impl AsyncFnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let failed = |source| E::from(Error::Scratch { source });
     let id = uuid::Uuid::new_v4().simple().to_string();
     let name = format!("{PREFIX}{}", &id[..12]);
     // Nothing of it is to be on other servers.
@@ -36,16 +37,42 @@ pub(super) async fn within<T>(
 
 /// What a folder says that its server does not: which tables are replicated, and dictionaries with their secrets.
 #[derive(Default)]
-pub(super) struct Written {
+struct Written {
     replicated: BTreeMap<String, String>,
     dictionaries: BTreeMap<String, String>,
     /// Statements that are not run, in words.
-    pub(super) unseen: Vec<String>,
+    unseen: Vec<String>,
 }
 
 impl Written {
+    /// Goes on with what is called otherwise by now, and without what is gone.
+    fn follow(&mut self, sql: &str) {
+        let words = tokens(sql);
+        let [first, second, rest @ ..] = &words[..] else { return };
+        let exchange = first.is("EXCHANGE");
+        if first.is("DROP")
+            && let Some(gone) = made(&words)
+        {
+            self.replicated.remove(&gone);
+            self.dictionaries.remove(&gone);
+        }
+        if !(exchange || first.is("RENAME")) || second.is("DATABASE") {
+            return;
+        }
+        for pair in rest.split(|word| word.text == ",") {
+            let sides = pair.split(|word| word.is("TO") || word.is("AND"));
+            let names: Vec<String> = sides.filter_map(|side| side.last()).map(Token::name).collect();
+            let [one, other] = &names[..] else { continue };
+            for known in [&mut self.replicated, &mut self.dictionaries] {
+                let (was, then) = (known.remove(one), known.remove(other));
+                known.extend(was.map(|was| (other.clone(), was)));
+                known.extend(then.filter(|_| exchange).map(|then| (one.clone(), then)));
+            }
+        }
+    }
+
     /// Puts it where it is missing.
-    pub(super) fn complete(&self, model: &mut Model) {
+    fn complete(&self, model: &mut Model) {
         for (name, object) in &mut model.objects {
             match object {
                 Object::Table(table) => table.replicated = self.replicated.get(name).cloned(),
@@ -59,34 +86,80 @@ impl Written {
     }
 }
 
-/// Applies a folder, file by file.
-pub(super) async fn apply(scratch: &Connection, folder: &Folder, live: &[&str]) -> Result<Written, Error> {
-    let mut written = Written::default();
-    for file in folder.files() {
-        let mut connection = scratch.clone();
-        for statement in file.statements_in(Language::ClickHouse)? {
-            let line = 1 + file.text[..statement.at].matches('\n').count();
-            let sql = statement.text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-            let words = tokens(sql);
-            if let Some(what) = server_wide(&words) {
-                written.unseen.push(format!("{what} ({}, line {line})", file.name));
-                continue;
-            }
-            if words.first().is_some_and(|word| word.is("USE")) {
-                continue;
-            }
-            let sql = adapted(sql, live, scratch.database(), &mut written);
-            if let Some(database) = elsewhere(&sql, scratch.database()) {
-                return Err(Error::Elsewhere { file: file.name.clone(), line, database });
-            }
-            let failed = |source| Error::Wish { file: file.name.clone(), line, source };
-            connection.execute(&sql).await.map_err(failed)?;
-            for (name, value) in super::session::settings(&sql).unwrap_or_default() {
-                connection = connection.with(&name, &value);
+/// Files that are run in a scratch database, one statement after another.
+pub(in crate::migrate) struct Replay<'s> {
+    scratch: &'s Connection,
+    /// The names by which they may call it.
+    live: &'s [&'s str],
+    /// The same, with what the file has set.
+    connection: Connection,
+    written: Written,
+}
+
+impl<'s> Replay<'s> {
+    pub(in crate::migrate) fn within(scratch: &'s Connection, live: &'s [&'s str]) -> Self {
+        Self { scratch, live, connection: scratch.clone(), written: Written::default() }
+    }
+
+    /// Runs files whole.
+    pub(in crate::migrate) async fn files(&mut self, files: &[&File]) -> Result<(), Error> {
+        for file in files {
+            self.begin();
+            for statement in file.statements_in(Language::ClickHouse)? {
+                self.statement(file, &statement).await?;
             }
         }
+        Ok(())
     }
-    Ok(written)
+
+    /// Forgets what a file has set.
+    pub(in crate::migrate) fn begin(&mut self) {
+        self.connection = self.scratch.clone();
+    }
+
+    /// Runs a statement of a file.
+    pub(in crate::migrate) async fn statement(&mut self, file: &File, statement: &Statement) -> Result<(), Error> {
+        let line = file.line(statement.at);
+        let sql = statement.text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        let words = tokens(sql);
+        if let Some(what) = server_wide(&words) {
+            self.written.unseen.push(format!("{what} ({}, line {line})", file.name));
+            return Ok(());
+        }
+        if words.first().is_some_and(|word| word.is("USE")) {
+            return Ok(());
+        }
+        let sql = self.adapted(sql);
+        if let Some(database) = elsewhere(&sql, self.scratch.database()) {
+            return Err(Error::Elsewhere { file: file.name.clone(), line, database });
+        }
+        let failed = |source| Error::Wish { file: file.name.clone(), line, source };
+        self.connection.execute(&sql).await.map_err(failed)?;
+        for (name, value) in super::session::settings(&sql).unwrap_or_default() {
+            self.connection = self.connection.with(&name, &value);
+        }
+        self.written.follow(&sql);
+        Ok(())
+    }
+
+    /// Runs a step of a plan, as it is for the database.
+    pub(in crate::migrate) async fn step(&mut self, step: &Step) -> Result<(), Error> {
+        let sql = self.adapted(&step.sql);
+        let ran = self.scratch.execute(&sql).await;
+        self.written.follow(&sql);
+        ran.map_err(|source| Error::Statement { sql, done: 0, source })
+    }
+
+    /// What they have made.
+    pub(in crate::migrate) async fn look(&self) -> Result<Model, Error> {
+        let mut model = inspect(self.scratch, self.live).await?;
+        self.written.complete(&mut model);
+        Ok(model)
+    }
+
+    fn adapted(&mut self, sql: &str) -> String {
+        adapted(sql, self.live, self.scratch.database(), &mut self.written)
+    }
 }
 
 /// What a statement makes that belongs to the server and not to a database, in words.
@@ -221,6 +294,13 @@ mod tests {
             assert_eq!(adapted(sql, &["m"], "s", &mut written), expected);
         }
         assert_eq!(written.replicated["r"], "'/p/{shard}', '{replica}'");
+        // Wherever it goes, it stays so.
+        written.follow("EXCHANGE TABLES s.r AND s.t");
+        assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["t"]);
+        written.follow("RENAME TABLE t TO u, v TO w");
+        assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["u"]);
+        written.follow("DROP TABLE IF EXISTS u SYNC");
+        assert!(written.replicated.is_empty());
     }
 
     #[test]

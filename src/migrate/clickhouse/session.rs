@@ -16,6 +16,8 @@ use super::super::ledger::{Kind, Revision};
 use super::super::target::Target;
 use super::connection::{Connection, Failure, literal, quoted};
 use super::lock::{self, Ground, Lock};
+use super::run::{self, Done};
+use super::step::Step;
 
 /// The table.
 pub(super) const TABLE: &str = "martello_schema_revisions";
@@ -260,6 +262,24 @@ impl Session {
             }
             Refusal { why, at }
         })
+    }
+
+    /// The database that migrations go to.
+    pub(in crate::migrate) fn target(&self) -> &Connection {
+        &self.target
+    }
+
+    /// Runs the steps of a plan under the lock, telling what becomes of each.
+    pub(in crate::migrate) async fn lead(
+        &self,
+        steps: &[Step],
+        stop: &watch::Receiver<bool>,
+        tell: &mut (dyn FnMut(Done<'_>) + Send),
+    ) -> Result<(), super::Error> {
+        match &self.lock {
+            Some(lock) => run::all(&self.target, steps, lock, stop, tell).await,
+            None => Ok(()),
+        }
     }
 
     pub(in crate::migrate) fn reset(&mut self) {

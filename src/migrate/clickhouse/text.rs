@@ -2,7 +2,7 @@
 
 /// What a word is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(in crate::migrate) enum Kind {
     /// A name or a keyword, or a number.
     Word,
     /// A name in backticks or double quotes.
@@ -15,9 +15,9 @@ pub(super) enum Kind {
 
 /// A word, where it stands and how many brackets are open before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Token<'t> {
-    pub(super) kind: Kind,
-    pub(super) text: &'t str,
+pub(in crate::migrate) struct Token<'t> {
+    pub(in crate::migrate) kind: Kind,
+    pub(in crate::migrate) text: &'t str,
     pub(super) at: usize,
     pub(super) depth: usize,
 }
@@ -29,12 +29,12 @@ impl Token<'_> {
     }
 
     /// Whether it is that keyword, outside of quotes.
-    pub(super) fn is(&self, word: &str) -> bool {
+    pub(in crate::migrate) fn is(&self, word: &str) -> bool {
         matches!(self.kind, Kind::Word | Kind::Sign) && self.text.eq_ignore_ascii_case(word)
     }
 
     /// The name or the text, without quotes.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::migrate) fn name(&self) -> String {
         match self.kind {
             Kind::Word | Kind::Sign => self.text.to_owned(),
             Kind::Quoted | Kind::Text => unquoted(self.text),
@@ -72,7 +72,7 @@ fn unquoted(text: &str) -> String {
 }
 
 /// The words of a text; comments are none.
-pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(in crate::migrate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let bytes = text.as_bytes();
     let (mut at, mut depth, mut found) = (0, 0usize, Vec::new());
     while at < bytes.len() {

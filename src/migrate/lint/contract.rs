@@ -29,7 +29,7 @@ pub(super) struct Contracts<'o> {
 #[derive(Clone, Default)]
 pub(super) struct Seen {
     /// Dataset, column, and what differs.
-    mismatches: BTreeSet<(String, String, String)>,
+    pub(super) mismatches: BTreeSet<(String, String, String)>,
     /// Relations that a role may not read.
     unread: BTreeSet<(String, String)>,
 }
@@ -41,14 +41,28 @@ impl<'o> Contracts<'o> {
 
     /// Compares them with a scratch database.
     pub(super) async fn look(&self, scratch: &Scratch, connection: &mut PgConnection) -> Result<Seen, Error> {
+        let mut seen = self.mismatches(&scratch.url()).await?;
+        for dataset in self.datasets {
+            for role in self.grantees {
+                let relation = dataset.relation.to_string();
+                if self.reads(connection, role, &relation).await? == Some(false) {
+                    seen.unread.insert((relation, role.clone()));
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// What they lack in a scratch database, by its URL.
+    pub(super) async fn mismatches(&self, url: &str) -> Result<Seen, Error> {
         let mut seen = Seen::default();
         if self.datasets.is_empty() {
             return Ok(seen);
         }
         let sources = self.datasets.iter().map(|dataset| {
             let name = dataset.source.to_string();
-            let source = self.sources.get(&name).cloned().unwrap_or_else(|| config::Source::of(scratch.url().into()));
-            (name, config::Source { url: scratch.url().into(), ..source })
+            let source = self.sources.get(&name).cloned().unwrap_or_else(|| config::Source::of(url.to_owned().into()));
+            (name, config::Source { url: url.to_owned().into(), ..source })
         });
         let sources = Sources::open(&sources.collect()).map_err(Error::Source)?;
         for dataset in self.datasets {
@@ -57,12 +71,6 @@ impl<'o> Contracts<'o> {
             for mismatch in source.mismatches(dataset).await.map_err(failed)? {
                 let column = mismatch.column.clone().unwrap_or_default();
                 seen.mismatches.insert((mismatch.dataset.clone(), column, mismatch.to_string()));
-            }
-            for role in self.grantees {
-                let relation = dataset.relation.to_string();
-                if self.reads(connection, role, &relation).await? == Some(false) {
-                    seen.unread.insert((relation, role.clone()));
-                }
             }
         }
         Ok(seen)

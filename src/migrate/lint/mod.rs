@@ -4,6 +4,7 @@
 //! statement. Codes are those of Atlas where it has one; what only a look at the text can tell is asked of squawk's rules.
 
 mod analyze;
+mod clickhouse;
 mod contract;
 mod format;
 mod replay;
@@ -15,9 +16,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::clickhouse as engine;
 use super::folder::{File, Folder, directives};
 use super::schema;
-use super::statements::Statement;
+use super::statements::{Language, Statement};
+use super::target::Target;
 use crate::catalog::Dataset;
 use crate::config::Source;
 
@@ -72,6 +75,8 @@ pub struct Options<'o> {
     pub new: New,
     /// The server of the scratch databases.
     pub server: String,
+    /// What a ClickHouse is called whose files they are, where it is not the one of that URL.
+    pub database: Option<String>,
     /// The roles that serve.
     pub grantees: Vec<String>,
     /// What is promised of the database.
@@ -86,6 +91,12 @@ pub enum Error {
     /// A schema is not read.
     #[error(transparent)]
     Schema(#[from] schema::Error),
+    /// A schema of a ClickHouse is not read.
+    #[error(transparent)]
+    ClickHouse(#[from] engine::Error),
+    /// The server is none.
+    #[error(transparent)]
+    Server(#[from] super::error::Error),
     /// The folder is not read.
     #[error(transparent)]
     Folder(#[from] super::folder::Error),
@@ -156,9 +167,26 @@ pub async fn lint(folder: &Folder, options: &Options<'_>) -> Result<Report, Erro
         whole("MT004", file, format!("it has been merged, and was {how} since"));
     }
     let contracts = Contracts::of(options);
-    let replayed = replay::replay(&split.old, &split.new, &options.server, &contracts).await?;
+    match Target::read(&options.server)?.language() {
+        Language::ClickHouse => findings.extend(clickhouse::look(&split, options, &contracts).await?),
+        Language::Postgres => findings.extend(of_postgres(&split, options, &contracts).await?),
+    }
+    let place = |finding: &Finding| (finding.file.clone(), finding.line, finding.code.clone());
+    findings.sort_by_key(place);
+    findings.dedup();
+    let files = split.new.iter().map(|file| file.name.clone()).collect();
+    Ok(Report { folder: folder.path().display().to_string(), files, findings })
+}
+
+async fn of_postgres(
+    split: &since::Split<'_>,
+    options: &Options<'_>,
+    contracts: &Contracts<'_>,
+) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    let replayed = replay::replay(&split.old, &split.new, &options.server, contracts).await?;
     for (file, replayed) in &replayed.files {
-        findings.extend(of_file(file, replayed, &contracts)?);
+        findings.extend(of_file(file, replayed, contracts)?);
     }
     for (file, line, why) in &replayed.broken {
         let explained = |finding: &Finding| finding.code == "PG103" && finding.file == *file;
@@ -166,11 +194,7 @@ pub async fn lint(folder: &Folder, options: &Options<'_>) -> Result<Report, Erro
             findings.push(told("MT001", file, *line, why.clone()));
         }
     }
-    let place = |finding: &Finding| (finding.file.clone(), finding.line, finding.code.clone());
-    findings.sort_by_key(place);
-    findings.dedup();
-    let files = split.new.iter().map(|file| file.name.clone()).collect();
-    Ok(Report { folder: folder.path().display().to_string(), files, findings })
+    Ok(findings)
 }
 
 /// What is found in one file and not silenced there.

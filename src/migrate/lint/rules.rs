@@ -52,7 +52,7 @@ const fn rule(
 }
 
 /// Every kind of finding but squawk's.
-pub const RULES: [Rule; 34] = [
+pub const RULES: [Rule; 42] = [
     rule(
         "DS101",
         Level::Error,
@@ -206,6 +206,62 @@ pub const RULES: [Rule; 34] = [
         "locking",
         "a foreign key scans the table while writers wait",
         "ADD CONSTRAINT … NOT VALID, then VALIDATE CONSTRAINT in a later file",
+    ),
+    rule(
+        "CH101",
+        Level::Warning,
+        "clickhouse",
+        "a table is built anew",
+        "look how long the copy takes and whether there is room for both; keep writers away, or use martello schema apply",
+    ),
+    rule(
+        "CH102",
+        Level::Warning,
+        "clickhouse",
+        "a mutation writes every part",
+        "run it when few merges wait; a new column beside the old one costs nothing",
+    ),
+    rule(
+        "CH103",
+        Level::Info,
+        "clickhouse",
+        "a key is dear",
+        "LowCardinality(String) for few values, and a value in place of nulls",
+    ),
+    rule(
+        "CH104",
+        Level::Warning,
+        "clickhouse",
+        "a materialized view keeps its rows in a table of its own",
+        "make the table, and let the view say TO",
+    ),
+    rule(
+        "CH105",
+        Level::Warning,
+        "clickhouse",
+        "a table is on one server while others are replicated",
+        "give it the Replicated engine of its neighbors",
+    ),
+    rule(
+        "CH106",
+        Level::Info,
+        "clickhouse",
+        "a dropped table may be too large for the server to drop",
+        "TRUNCATE it in parts, or let an administrator raise max_table_size_to_drop",
+    ),
+    rule(
+        "CH107",
+        Level::Warning,
+        "clickhouse",
+        "a time to live takes more away than before",
+        "see that nobody needs the older rows: they go with the next merge",
+    ),
+    rule(
+        "CH108",
+        Level::Error,
+        "clickhouse",
+        "a column goes that a materialized view reads",
+        "change the view first, by ALTER TABLE … MODIFY QUERY",
     ),
     rule(
         "MT001",

@@ -140,7 +140,7 @@ fn refused(plan: &Plan, allowed: &[Hazard]) -> Result<(), Error> {
 }
 
 /// How many rows of the ledger stay.
-fn kept(rows: &[Revision], until: &Until) -> Result<usize, Error> {
+pub(super) fn kept(rows: &[Revision], until: &Until) -> Result<usize, Error> {
     if rows.is_empty() {
         return Err(Error::Nothing);
     }
@@ -164,7 +164,7 @@ fn kept(rows: &[Revision], until: &Until) -> Result<usize, Error> {
 }
 
 /// The files that made a database with those rows.
-fn applied<'f>(folder: &'f Folder, rows: &[Revision]) -> Result<Vec<&'f File>, Error> {
+pub(super) fn applied<'f>(folder: &'f Folder, rows: &[Revision]) -> Result<Vec<&'f File>, Error> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let find = |row: &Revision| -> Result<&'f File, Fault> {
         let found = folder.files().iter().find(|file| file.version() == row.version);

@@ -5,6 +5,7 @@
 
 mod check;
 mod checkpoint;
+pub mod clickhouse;
 mod diff;
 mod down;
 mod write;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use super::clickhouse as engine;
 use super::error;
 use super::folder::{File, Folder};
 use super::schema::{self, Hazard, Model, Risk, Scope, Scratch, replay, scoped};
@@ -40,6 +42,9 @@ pub enum Error {
     /// A schema is not read, planned or made.
     #[error(transparent)]
     Schema(#[from] schema::Error),
+    /// A schema of a ClickHouse is not read, planned or made.
+    #[error(transparent)]
+    ClickHouse(#[from] engine::Error),
     /// The folder or the ledger is at fault.
     #[error(transparent)]
     Migrate(#[from] error::Error),

@@ -51,7 +51,7 @@ pub(super) fn body(statements: &[Statement]) -> String {
 }
 
 /// A statement in few words: its keywords, and the names that they are about.
-fn described(sql: &str) -> String {
+pub(super) fn described(sql: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut named = 0;
     for word in words_of(sql).take(WORDS_MAX) {

@@ -63,7 +63,10 @@ pub(super) fn schemas() -> Vec<Named> {
             ("id", described("What names its manifest.").into()),
             ("href", described("Where its manifest is fetched.").into()),
             ("version", count("The version's number.").into()),
-            ("since", nullable_count("The version since which its rows are what has changed; null of whole versions.").into()),
+            (
+                "since",
+                nullable_count("The version since which its rows are what has changed; null of whole versions.").into(),
+            ),
             ("format", word("What the files are written as.", formats()).into()),
             ("created_at", described("When it was made.").format(instant()).into()),
             (
@@ -129,7 +132,10 @@ pub(super) fn schemas() -> Vec<Named> {
             ("kind", word("What it is.", ["snapshot", "export", "document"]).into()),
             ("dataset", described("Of which dataset.").into()),
             ("version", nullable_count("The number of the version that its rows are of; null of a document.").into()),
-            ("since", nullable_count("The version since which its rows are what has changed; null of whole versions.").into()),
+            (
+                "since",
+                nullable_count("The version since which its rows are what has changed; null of whole versions.").into(),
+            ),
             ("title", nullable("What a document is called; null of rows.").into()),
             ("media_type", nullable("What it is written as.").into()),
             ("rows", nullable_count("Its rows; null of a document.").into()),

@@ -1,0 +1,64 @@
+//! What would really be lost: a table without rows and a column without values hold nobody's data.
+
+use super::super::schema::Hazard;
+use super::connection::{Connection, Failure, literal, quoted};
+use super::diff::VALUES_GO;
+use super::model::{Column, Model, Object, Table, View};
+use super::step::Step;
+use super::write::name;
+
+/// The objects of a schema that have rows, as far as the server counts them.
+pub(in crate::migrate) async fn filled(connection: &Connection, model: &Model) -> Result<Vec<String>, Failure> {
+    let question = format!(
+        "SELECT name FROM system.tables WHERE database = {} AND total_rows > 0 ORDER BY name",
+        literal(connection.database())
+    );
+    let found = connection.texts(&question).await?;
+    Ok(found.into_iter().filter(|name| model.objects.contains_key(name)).collect())
+}
+
+/// Takes the hazard of lost data off a step that takes none away. One server of many does not know.
+pub(in crate::migrate) async fn spare(connection: &Connection, is: &Model, wished: &Model, step: &mut Step) {
+    if connection.cluster().is_some() || !step.hazards.iter().any(|risk| risk.hazard == Hazard::DeletesData) {
+        return;
+    }
+    for (of, object) in &is.objects {
+        let says = |words: &str| step.sql == words || step.sql.starts_with(&format!("{words} "));
+        let word = match object {
+            Object::Table(_) => "TABLE",
+            Object::View(View { materialized: true, .. }) => "VIEW",
+            _ => continue,
+        };
+        if !(says(&format!("DROP {word} {}", name(of))) || says(&format!("ALTER TABLE {}", name(of)))) {
+            continue;
+        }
+        if is_empty(connection, of, "1").await {
+            step.hazards.retain(|risk| risk.hazard != Hazard::DeletesData);
+        } else if let (Object::Table(table), Some(then)) = (object, wished.table(of))
+            && have_no_values(connection, of, table, then).await
+        {
+            step.hazards.retain(|risk| risk.why != VALUES_GO);
+        }
+    }
+}
+
+async fn have_no_values(connection: &Connection, of: &str, is: &Table, wished: &Table) -> bool {
+    for Column { name, data_type, .. } in is.columns.iter().filter(|it| wished.column(&it.name).is_none()) {
+        let column = quoted(name);
+        let has = match data_type.trim_start_matches("LowCardinality(").starts_with("Nullable(") {
+            true => format!("{column} IS NOT NULL"),
+            false => format!("ifNull({column} != defaultValueOfArgumentType({column}), 1)"),
+        };
+        if !is_empty(connection, of, &has).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether there is no row of that kind; what cannot be asked may have some.
+async fn is_empty(connection: &Connection, of: &str, which: &str) -> bool {
+    let question = format!("SELECT count() FROM (SELECT 1 FROM {} WHERE {which} LIMIT 1)", quoted(of));
+    let found = connection.texts(&question).await;
+    found.is_ok_and(|found| found.first().is_some_and(|count| count == "0"))
+}
