@@ -81,7 +81,7 @@ impl Live {
             (Type::Decimal { scale, .. }, Kind::Decimal { precision, scale: live }) if live == scale => match precision
             {
                 ..=9 => Some(Digits::Int32),
-                ..=18 => Some(Digits::Int64),
+                10..=18 => Some(Digits::Int64),
                 _ => None,
             },
             _ => None,

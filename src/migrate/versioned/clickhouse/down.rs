@@ -30,10 +30,17 @@ pub async fn down(
     if !options.dry_run {
         session.lock(options.lock_timeout, stop).await?;
     }
-    let done = led(&mut session, folder, options, cluster, (stop, tell)).await;
+    let mut watched = Watched { stop, tell };
+    let done = led(&mut session, folder, options, cluster, &mut watched).await;
     // Others are let in, however it ends.
     session.close().await;
     done
+}
+
+/// Who is told of a way back, and may end it.
+struct Watched<'w> {
+    stop: &'w watch::Receiver<bool>,
+    tell: &'w mut (dyn FnMut(Done<'_>) + Send),
 }
 
 async fn led(
@@ -41,7 +48,7 @@ async fn led(
     folder: &Folder,
     options: &Options,
     cluster: Option<&str>,
-    (stop, tell): (&watch::Receiver<bool>, &mut (dyn FnMut(Done<'_>) + Send)),
+    watched: &mut Watched<'_>,
 ) -> Result<Down, Error> {
     let rows = session.rows().await?;
     let kept = kept(&rows, &options.until)?;
@@ -88,7 +95,7 @@ async fn led(
     if !refused.is_empty() {
         return Err(Error::Hazards { refused });
     }
-    session.lead(&steps, stop, tell).await?;
+    session.lead(&steps, watched.stop, watched.tell).await?;
     // Newest first: one that is cut off here leaves what an apply would go on from.
     for version in &done.versions {
         session.delete(version).await?;
