@@ -3,7 +3,8 @@
 
 Prints megabytes per second for a whole file and for ranges of a megabyte out of it, and rows per second for Parquet. The
 two are measured in turn, so that a machine that slows down slows both. Whoever reads throws the bytes away. The export
-reads its rows from Postgres, and pyarrow has them in memory: its aim is to be as fast nevertheless.
+reads its rows from Postgres, and pyarrow has them in memory: its aim is to be as fast nevertheless. Memory is told as well:
+it must not grow with the files.
 
     cargo build --release && target/tools/python/bin/python loadtests/assets.py [--case whole] [--megabytes 50]
 """
@@ -26,8 +27,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from bulk import BARS, BARS_LARGE, ROLE, filled_postgres, write_catalog
-from servers import REPOSITORY, START_SECONDS, Postgres, Server, free_port, martello
+from bulk import BARS, BARS_LARGE, LARGE, MIB, ROLE, filled_postgres, write_catalog
+from servers import (
+    REPOSITORY,
+    START_SECONDS,
+    Postgres,
+    Server,
+    forget_peak,
+    free_port,
+    martello,
+    resident_bytes,
+)
 
 MB = 1_000_000
 RANGE_BYTES = 1 * MB
@@ -155,10 +165,33 @@ def fetches(cli: argparse.Namespace, folder: Path, database: Postgres, names: li
         martello(cli.binary, folder, ROLE, configured(folder, database)) as server,
     ):
         limit, ours = Reader(url, size), Reader(linked(server), size)
+        ours.read(Range="bytes=0-999")
+        idle = resident_bytes(server.pid, "VmRSS")
+        forget_peak(server.pid)
         if "whole" in names:
             compared(cli, "whole", limit.whole, ours.whole, size)
         if "ranges" in names:
             compared(cli, "ranges", limit.ranges, ours.ranges, RANGES * RANGE_BYTES)
+        taken = (resident_bytes(server.pid, "VmHWM") - idle) / MIB
+    print(f"\nThe server took {taken:.1f} MiB above idle, of files of {cli.megabytes} MB.")
+
+
+def peak_of_export(cli: argparse.Namespace, folder: Path, database: Postgres, name: str) -> float:
+    """What one export takes at most, in MiB: all of a process that does nothing else."""
+    file = folder / "command.yaml"
+    out = folder / "peak"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [cli.binary, "--config", file, "export", name, "--format", "parquet", "--role", ROLE, "--out", out]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    peak = 0
+    # What the kernel tells at the end counts what this process had when it made that one.
+    while process.poll() is None:
+        with contextlib.suppress(OSError, KeyError, ValueError, StopIteration):
+            peak = max(peak, resident_bytes(process.pid, "VmHWM"))
+        time.sleep(0.01)
+    if process.returncode:
+        sys.exit(f"the export of {name} ended with {process.returncode}")
+    return peak / MIB
 
 
 def export(cli: argparse.Namespace, folder: Path, database: Postgres) -> None:
@@ -179,6 +212,8 @@ def export(cli: argparse.Namespace, folder: Path, database: Postgres) -> None:
         return frame.num_rows
 
     compared(cli, "export", limit, ours, cli.rows)
+    one, more = (peak_of_export(cli, folder, database, name) for name in (BARS, BARS_LARGE))
+    print(f"\nAn export took {one:.1f} MiB at most, {more:.1f} MiB of {LARGE} times the rows.")
 
 
 def main() -> None:
@@ -196,8 +231,7 @@ def main() -> None:
         folder = Path(temporary)
         folder.chmod(0o711)
         write_catalog(folder / "catalog")
-        # The catalog has two tables, of which one is for nothing here.
-        with filled_postgres(folder / "postgres", {BARS: cli.rows, BARS_LARGE: 1}) as database:
+        with filled_postgres(folder / "postgres", {BARS: cli.rows, BARS_LARGE: LARGE * cli.rows}) as database:
             if {"whole", "ranges"} & set(names):
                 fetches(cli, folder, database, names)
             if "export" in names:

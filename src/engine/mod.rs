@@ -179,6 +179,27 @@ impl Engine {
         plan::changes(query, &self.scope(versions, principal), from, to)
     }
 
+    /// The version of a difference, if any, whose relation lacks what the contract of now has: it was published under the
+    /// contract of its day.
+    ///
+    /// # Errors
+    /// When the source does not answer.
+    pub async fn outgrown(&self, plan: &Plan) -> Result<Option<u64>, Error> {
+        let sides = plan.sides().map_or(&[][..], |sides| sides);
+        for side in sides {
+            let Some(version) = side.version().filter(|version| version.contract != side.dataset().contract) else {
+                continue;
+            };
+            let source = self.sources.get(plan.source()).map_err(|error| failure(plan, error))?;
+            let mut then = side.dataset().clone();
+            then.relation = version.relation.clone();
+            if !source.mismatches(&then).await.map_err(|error| failure(plan, error))?.is_empty() {
+                return Ok(Some(version.number));
+            }
+        }
+        Ok(None)
+    }
+
     fn scope<'a>(&'a self, versions: &'a Versions, principal: &'a Principal) -> Scope<'a> {
         let moment = Instants::of(crate::clock::now());
         let (catalog, cursors, masks) = (&*self.catalog, &self.cursors, &self.masks);

@@ -111,6 +111,11 @@ pub(super) async fn changes(asking: Asking) -> Result<Response, Problem> {
     let plan = context.engine.plan_changes(&asked.query, &versions, principal, (from, to))?;
     let representation = representation::choose(headers, &asked, &plan)?;
     admission.may_deliver(context).await?;
+    if let Some(number) = context.engine.outgrown(&plan).await? {
+        let detail = format!("version {number} was published under a contract with other columns");
+        let hint = "fetch a whole version, and go on from there";
+        return Err(Problem::new(problem::VERSION_GONE, detail).parameter("from").hint(hint));
+    }
     let plan = Arc::new(plan);
     let mut response = asking.stream(&plan, representation).await?;
     if let Some(version) = plan.version() {
@@ -286,6 +291,7 @@ impl Asking {
         let (Some(exports), Some(all)) = (exports, exports::of(asked)) else { return Err(error.into()) };
         let plan = self.context.engine.plan(&all.query, versions, &self.principal)?;
         let representation = representation::choose(&self.headers, asked, &plan)?;
+        self.admission.may_deliver(&self.context).await?;
         exports::begin(exports, &self.principal, &plan, representation, &self.question(), None).await
     }
 

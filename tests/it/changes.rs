@@ -349,6 +349,41 @@ async fn changes_are_kept_as_files_for_each_role_that_may_have_them() {
 }
 
 #[tokio::test]
+async fn a_version_of_a_contract_with_fewer_columns_is_as_good_as_gone() {
+    for backend in Backend::ALL {
+        let trial = published(backend, "outgrown");
+        let file = trial.config().catalog.join("datasets/trial.yaml");
+        let contract = std::fs::read_to_string(&file).expect("a contract");
+        // What is said of a column may change, and the versions before can be read as ever.
+        let said = contract.replacen("description: ", "description: More of it. ", 1);
+        assert_ne!(contract, said);
+        std::fs::write(&file, &said).expect("written");
+        let server = Server::start(trial.config()).await;
+        serves(&server, Some(2)).await;
+        assert!(!changes(&server, "reader", "from=1").await.is_empty(), "{backend:?}");
+        server.stop().await;
+        let column = "columns:\n  - {name: note, type: string, nullable: true, description: A note.}\n";
+        let grown = said.replacen("columns:\n", column, 1);
+        assert_ne!(said, grown);
+        std::fs::write(&file, grown).expect("written");
+        trial.make("trial_3", "kept");
+        let text = match backend {
+            Backend::Sqlite => "TEXT",
+            Backend::Postgres => "text COLLATE \"C\"",
+            Backend::ClickHouse => "Nullable(String)",
+        };
+        trial.sql(&format!("ALTER TABLE {} ADD COLUMN note {text}", trial.relation("trial_3")));
+        trial.publish("trial_3").well();
+        let server = Server::start(trial.config()).await;
+        serves(&server, Some(3)).await;
+        assert_eq!(changes(&server, "reader", "from=3").await, Vec::<Value>::new(), "{backend:?}");
+        let gone = server.get("reader", "/v1/datasets/trial/changes?from=1&format=csv").await;
+        assert_eq!((gone.problem().as_str(), gone.status), ("version-gone", 410), "{backend:?} {}", gone.text());
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_version_that_is_gone_says_which_are_kept() {
     let trial = published(Backend::Sqlite, "gone");
     for number in 3..=4 {
