@@ -2,11 +2,15 @@
 """Files: what is behind a link against nginx sending the same file, and an export against pyarrow writing the same rows.
 
 Prints megabytes per second for a whole file and for ranges of a megabyte out of it, and rows per second for Parquet. The
-two are measured in turn, so that a machine that slows down slows both. Whoever reads throws the bytes away. The export
-reads its rows from Postgres, and pyarrow has them in memory: its aim is to be as fast nevertheless. Memory is told as well:
-it must not grow with the files.
+two are measured in turn, so that a machine that slows down slows both. Whoever reads throws the bytes away. Of "export" both
+have their rows in memory (loadtests/export.rs). Of the databases it is the whole command, from its start, against a script
+that reads the same rows by the fastest client that Python has, and writes them by pyarrow. Memory is told as well: it must
+not grow with the files.
 
-    cargo build --release && target/tools/python/bin/python loadtests/assets.py [--case whole] [--megabytes 50]
+    cargo build --release --bins --examples
+    target/tools/python/bin/python loadtests/assets.py [--case whole] [--megabytes 50]
+
+"postgres" needs the peer's client: target/tools/python/bin/pip install adbc-driver-postgresql
 """
 
 import argparse
@@ -26,12 +30,25 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from bulk import BARS, BARS_LARGE, LARGE, MIB, ROLE, filled_postgres, write_catalog
+from bulk import (
+    ARROW_SETTINGS,
+    BARS,
+    BARS_LARGE,
+    COLUMNS,
+    LARGE,
+    MIB,
+    ROLE,
+    SELECTED,
+    filled_clickhouse,
+    filled_postgres,
+    write_catalog,
+)
+from bulk import Database as Filled
 from servers import (
     REPOSITORY,
     START_SECONDS,
-    Postgres,
     Server,
     forget_peak,
     free_port,
@@ -42,7 +59,8 @@ from servers import (
 MB = 1_000_000
 RANGE_BYTES = 1 * MB
 RANGES = 100
-AIMS = {"whole": 0.7, "ranges": 0.7, "export": 1.0}
+AIMS = {"whole": 0.7, "ranges": 0.7, "export": 1.0, "postgres": 1.0, "clickhouse": 1.0}
+DECIMAL = pa.decimal128(18, 4)
 NGINX = """
 worker_processes auto;
 pid nginx.pid;
@@ -124,11 +142,11 @@ def compared(cli: argparse.Namespace, name: str, limit: Callable[[], int], ours:
         limits.append(rate(limit, done))
         all_ours.append(rate(ours, done))
     one, other = statistics.median(limits), statistics.median(all_ours)
-    unit = "rows/s" if name == "export" else "bytes/s"
+    unit = "bytes/s" if name in ("whole", "ranges") else "rows/s"
     print(f"| {name} | {one:,.0f} {unit} | {other:,.0f} {unit} | {other / one:.2f} (aim {AIMS[name]}) |", flush=True)
 
 
-def configured(folder: Path, database: Postgres) -> dict:
+def configured(folder: Path, database: Filled) -> dict:
     return {
         "catalog": str(folder / "catalog"),
         "sources": {"marts": {"url": database.url}},
@@ -136,7 +154,7 @@ def configured(folder: Path, database: Postgres) -> dict:
     }
 
 
-def command(cli: argparse.Namespace, folder: Path, database: Postgres, *arguments: str) -> None:
+def command(cli: argparse.Namespace, folder: Path, database: Filled, *arguments: str) -> None:
     file = folder / "command.yaml"
     file.write_text(json.dumps(configured(folder, database) | {"auth": {"hs256": "only for commands, 32 bytes and more"}}))
     subprocess.run([cli.binary, "--config", file, *arguments], check=True, stdout=subprocess.DEVNULL)
@@ -153,7 +171,7 @@ def linked(server: Server) -> str:
     return urllib.parse.urljoin(server.url, get(asset["href"])["url"])
 
 
-def fetches(cli: argparse.Namespace, folder: Path, database: Postgres, names: list[str]) -> None:
+def fetches(cli: argparse.Namespace, folder: Path, database: Filled, names: list[str]) -> None:
     size, static = cli.megabytes * MB, folder / "static"
     static.mkdir()
     (static / "file").write_bytes(random.Random(0).randbytes(size))
@@ -176,7 +194,7 @@ def fetches(cli: argparse.Namespace, folder: Path, database: Postgres, names: li
     print(f"\nThe server took {taken:.1f} MiB above idle, of files of {cli.megabytes} MB.")
 
 
-def peak_of_export(cli: argparse.Namespace, folder: Path, database: Postgres, name: str) -> float:
+def peak_of_export(cli: argparse.Namespace, folder: Path, database: Filled, name: str) -> float:
     """What one export takes at most, in MiB: all of a process that does nothing else."""
     file = folder / "command.yaml"
     out = folder / "peak"
@@ -194,26 +212,84 @@ def peak_of_export(cli: argparse.Namespace, folder: Path, database: Postgres, na
     return peak / MIB
 
 
-def export(cli: argparse.Namespace, folder: Path, database: Postgres) -> None:
-    out = folder / "out"
+class Exporting:
+    """The exporter without a process of its own for each run."""
+
+    def __init__(self, cli: argparse.Namespace, folder: Path, frame: Path) -> None:
+        self.out = folder / "memory"
+        program = cli.binary.parent / "examples/export"
+        command = [program, folder / "command.yaml", BARS, ROLE, frame, self.out]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def export(self) -> int:
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        if not self.process.stdout.readline():
+            sys.exit("the exporter ended")
+        return rows_below(self.out)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(START_SECONDS)
+
+
+def rows_below(folder: Path) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in folder.rglob("*.parquet"))
+
+
+class Peer:
+    """pyarrow, which writes as the export does: packed alike, in row groups of the same size."""
+
+    def __init__(self, folder: Path, like: Path) -> None:
+        first = pq.read_metadata(like).row_group(0)
+        self.file, self.group, self.packed = folder / "peer.parquet", first.num_rows, first.column(0).compression.lower()
+
+    def write(self, frame: pa.Table) -> int:
+        pq.write_table(frame, self.file, compression=self.packed, row_group_size=self.group)
+        return frame.num_rows
+
+
+def read_postgres(database: Filled) -> pa.Table:
+    """All rows by ADBC, which reads binary COPY; its decimals come as texts."""
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(database.url) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT {SELECTED} FROM {BARS} ORDER BY symbol, date")
+        frame = cursor.fetch_arrow_table()
+    decimals = [name for name, kind in COLUMNS.items() if kind.startswith("decimal")]
+    return frame.cast(pa.schema([field.with_type(DECIMAL) if field.name in decimals else field for field in frame.schema]))
+
+
+def read_clickhouse(database: Filled) -> pa.Table:
+    command = database.read(BARS, f"ORDER BY symbol, date FORMAT ArrowStream SETTINGS {ARROW_SETTINGS}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        return pa.ipc.open_stream(process.stdout).read_all()
+
+
+def exports(cli: argparse.Namespace, folder: Path, database: Filled, names: list[str], reader: str) -> None:
+    out = folder / f"out-{reader}"
 
     def ours() -> int:
         shutil.rmtree(out, ignore_errors=True)
         command(cli, folder, database, "export", BARS, "--format", "parquet", "--role", ROLE, "--out", str(out))
-        return sum(pq.read_metadata(file).num_rows for file in out.rglob("*.parquet"))
+        return rows_below(out)
 
     ours()
     (written,) = out.rglob("*.parquet")
-    frame, metadata = pq.read_table(written), pq.read_metadata(written)
-    group, packed = metadata.row_group(0).num_rows, metadata.row_group(0).column(0).compression.lower()
-
-    def limit() -> int:
-        pq.write_table(frame, folder / "peer.parquet", compression=packed, row_group_size=group)
-        return frame.num_rows
-
-    compared(cli, "export", limit, ours, cli.rows)
-    one, more = (peak_of_export(cli, folder, database, name) for name in (BARS, BARS_LARGE))
-    print(f"\nAn export took {one:.1f} MiB at most, {more:.1f} MiB of {LARGE} times the rows.")
+    peer = Peer(folder, written)
+    if "export" in names:
+        # Not the file that is written anew below.
+        kept = folder / "frame.parquet"
+        shutil.copy(written, kept)
+        frame = pq.read_table(kept)
+        with contextlib.closing(Exporting(cli, folder, kept)) as exporting:
+            compared(cli, "export", lambda: peer.write(frame), exporting.export, cli.rows)
+    if reader in names:
+        read = {"postgres": read_postgres, "clickhouse": read_clickhouse}[reader]
+        compared(cli, reader, lambda: peer.write(read(database)), ours, cli.rows)
+        one, more = (peak_of_export(cli, folder, database, name) for name in (BARS, BARS_LARGE))
+        print(f"\nAn export from {reader} took {one:.1f} MiB at most, {more:.1f} MiB of {LARGE} times the rows.\n")
 
 
 def main() -> None:
@@ -231,11 +307,15 @@ def main() -> None:
         folder = Path(temporary)
         folder.chmod(0o711)
         write_catalog(folder / "catalog")
-        with filled_postgres(folder / "postgres", {BARS: cli.rows, BARS_LARGE: LARGE * cli.rows}) as database:
+        rows = {BARS: cli.rows, BARS_LARGE: LARGE * cli.rows}
+        with filled_postgres(folder / "postgres", rows) as database:
             if {"whole", "ranges"} & set(names):
                 fetches(cli, folder, database, names)
-            if "export" in names:
-                export(cli, folder, database)
+            if {"export", "postgres"} & set(names):
+                exports(cli, folder, database, names, "postgres")
+        if "clickhouse" in names:
+            with filled_clickhouse(folder / "clickhouse", rows) as database:
+                exports(cli, folder, database, ["clickhouse"], "clickhouse")
 
 
 if __name__ == "__main__":

@@ -8,19 +8,14 @@ use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, Field, Metadata, Schema, SchemaRef};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::finite::{finite, roomy};
+use super::row_group::RowGroups;
 use super::{Error, MediaType, Style, csv, json};
-
-/// Rows of a row group of Parquet at most: what analytical readers like to take at once.
-const ROW_GROUP_ROWS_MAX: usize = 122_880;
-/// Encoded bytes of a row group at most. A row group is held until it is whole, so this bounds what an answer takes.
-const ROW_GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// What is shorter is copied together: each piece of an answer has a price of its own.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
@@ -89,7 +84,7 @@ enum Writer {
     Csv(Style, Header),
     /// The encoder is taken at the end.
     Arrow(SchemaRef, Option<Box<StreamEncoder>>),
-    Parquet(SchemaRef, Box<ArrowWriter<Vec<u8>>>),
+    Parquet(SchemaRef, Box<RowGroups>),
 }
 
 /// The first line of a CSV, as long as it is not written.
@@ -101,6 +96,21 @@ impl Encoder {
     /// # Errors
     /// When the media type is JSON, whose page is one object, or has no place for a column.
     pub fn new(media_type: MediaType, schema: &SchemaRef, style: &Style, facts: &Facts) -> Result<Self, Error> {
+        Self::on_threads(1, media_type, schema, style, facts)
+    }
+
+    /// The same, which encodes columns on so many threads at once where its media type has columns of its own: Parquet. The
+    /// document is the same.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`].
+    pub fn on_threads(
+        threads: usize,
+        media_type: MediaType,
+        schema: &SchemaRef,
+        style: &Style,
+        facts: &Facts,
+    ) -> Result<Self, Error> {
         Ok(Self(match media_type {
             MediaType::Json => return Err(Error::Whole(media_type)),
             MediaType::Ndjson => Writer::Lines(style.clone()),
@@ -118,8 +128,8 @@ impl Encoder {
             MediaType::Parquet => {
                 let schema = facts.told(schema);
                 let options = ArrowWriterOptions::new().with_properties(properties(facts));
-                let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options);
-                Writer::Parquet(schema, Box::new(writer.map_err(Error::Parquet)?))
+                let groups = RowGroups::new(&schema, options, threads).map_err(Error::Parquet)?;
+                Writer::Parquet(schema, Box::new(groups))
             }
         }))
     }
@@ -141,10 +151,9 @@ impl Encoder {
                 buffers.iter().for_each(|buffer| out.extend_from_slice(buffer));
                 Ok(())
             }
-            Writer::Parquet(schema, writer) => {
-                writer.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Parquet)?;
-                // The writer counts its bytes itself: what it has written may go.
-                give(writer.inner_mut(), out);
+            Writer::Parquet(schema, groups) => {
+                let written = groups.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Parquet)?;
+                give(written, out);
                 Ok(())
             }
         }
@@ -186,10 +195,7 @@ impl Encoder {
                     left.iter().for_each(|buffer| out.extend_from_slice(buffer));
                 }
             }
-            Writer::Parquet(_, writer) => {
-                writer.finish().map_err(Error::Parquet)?;
-                out.append(writer.inner_mut());
-            }
+            Writer::Parquet(_, groups) => give(groups.finish().map_err(Error::Parquet)?, out),
         }
         Ok(())
     }
@@ -209,11 +215,11 @@ fn fitted(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowE
 }
 
 /// Moves what was written, and copies it only behind what is there already.
-fn give(written: &mut Vec<u8>, out: &mut Vec<u8>) {
+fn give(mut written: Vec<u8>, out: &mut Vec<u8>) {
     if out.is_empty() {
-        *out = std::mem::take(written);
+        *out = written;
     } else {
-        out.append(written);
+        out.append(&mut written);
     }
 }
 
@@ -221,8 +227,6 @@ fn properties(facts: &Facts) -> WriterProperties {
     let pairs = facts.pairs().into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
         .set_key_value_metadata(Some(pairs))
         .build()
 }
@@ -344,6 +348,24 @@ mod tests {
         for media_type in [MediaType::Arrow, MediaType::Parquet] {
             let (_, found) = read(media_type, encoded(media_type, &nested.schema(), std::slice::from_ref(&nested)));
             assert_eq!(found[0].column(0), nested.column(0), "{media_type:?}");
+        }
+    }
+
+    /// How many threads there are is no property of the document.
+    #[test]
+    fn parquet_is_the_same_from_any_number_of_threads() {
+        let batches: Vec<RecordBatch> = (0..40).map(|part| batch(part * 4000, 4000)).collect();
+        let schema = batches[0].schema();
+        let one = encoded(MediaType::Parquet, &schema, &batches);
+        for threads in [2, 3, 16] {
+            let encoder = Encoder::on_threads(threads, MediaType::Parquet, &schema, &Style::default(), &facts());
+            let mut encoder = encoder.expect("an encoder");
+            let mut out = Vec::new();
+            for batch in &batches {
+                encoder.write(batch, &mut out).expect("written");
+            }
+            encoder.finish(&mut out).expect("finished");
+            assert!(out == one, "{threads}");
         }
     }
 

@@ -7,6 +7,7 @@ mod finite;
 mod json;
 mod media_type;
 mod nest;
+mod row_group;
 mod text;
 mod tree;
 

@@ -1,18 +1,17 @@
-//! Rows of a plan to files: a batch is read when the one before it has been written, and a file is closed before it grows
-//! too long. What is held is a row group, and a file that has no name yet on this machine's disk: its hash is its name.
+//! Rows of a plan to files: a batch is read while the one before it is written, and a file is closed before it grows too
+//! long. What is held is two batches, a row group, and a file that has no name yet on this machine's disk.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array as _, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
-use aws_lc_rs::digest::{Context, SHA256};
 use futures_util::TryStreamExt as _;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
-use super::manifest::{AssetId, Bound, Edition, Manifest, Part, Partition, hex};
+use super::manifest::{AssetId, Bound, Edition, Manifest, Part, Partition};
+use super::spool::{Spool, Spooled};
 use super::store::{Error as FileError, Files};
 use crate::catalog::{Bucket, Dataset, Direction, Type};
 use crate::encode::{self, Encoder, MediaType, Style};
@@ -22,6 +21,8 @@ use crate::source::{self, Source};
 
 /// Microseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;
+/// Threads that encode one file at most: exports leave room for requests.
+const THREADS_MAX: usize = 4;
 
 /// Why there are no files.
 #[derive(Debug, thiserror::Error)]
@@ -136,73 +137,32 @@ impl Exporter<'_> {
     ) -> Result<Manifest, ExportError> {
         let plan = work.plan;
         let time = work.partition_by.map(|by| Time::of(plan, by)).transpose()?;
-        let keys = keys(plan);
         let shown: Vec<usize> = (0..plan.shown()).collect();
         let schema = source::schema(plan).project(&shown).map(Arc::new).map_err(ExportError::Batch)?;
         let mut batches = source::execute(source, plan, None).await.map_err(ExportError::Source)?;
+        let mut cut =
+            Cut { exporter: self, work: &work, schema, shown, keys: keys(plan), time, open: None, parts: Vec::new() };
 
-        let mut progress = Progress::default();
-        let mut parts: Vec<Part> = Vec::new();
-        let mut open: Option<Open> = None;
         let mut left = work.rows_max.unwrap_or(u64::MAX);
-        while left > 0
-            && let Some(batch) = batches.try_next().await.map_err(ExportError::Source)?
-        {
-            let mut at = 0;
+        let mut progress = Progress::default();
+        let mut next = batches.try_next().await.map_err(ExportError::Source)?;
+        while let Some(batch) = next.filter(|_| left > 0) {
             let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
             left -= rows as u64;
-            let batch = batch.slice(0, rows);
-            while at < batch.num_rows() {
-                let interval = time.map(|time| time.interval(&batch, at));
-                if let Some(full) = open.take_if(|part| part.rows >= self.part_rows || part.interval != interval) {
-                    parts.push(self.close(full, &work).await?);
-                }
-                let mut part = match open.take() {
-                    Some(part) => part,
-                    None => Open::begin(&work, &schema, interval)?,
-                };
-                let room = usize::try_from(self.part_rows - part.rows).unwrap_or(usize::MAX);
-                let end = batch.num_rows().min(at.saturating_add(room));
-                let end = time.map_or(end, |time| time.run(&batch, at, end));
-                let slice = batch.slice(at, end - at);
-                let key = |row| keys.as_deref().and_then(|keys| shown_key(plan, keys, &slice, row));
-                if part.rows == 0 {
-                    part.first_key = key(0);
-                }
-                part.last_key = key(end - at - 1);
-                part.write(&slice.project(&shown).map_err(ExportError::Batch)?).await?;
-                progress.rows += (end - at) as u64;
-                at = end;
-                let closed: u64 = parts.iter().map(|part| part.bytes).sum();
-                progress.bytes = closed + part.bytes;
-                if part.bytes >= self.part_bytes {
-                    parts.push(self.close(part, &work).await?);
-                } else {
-                    open = Some(part);
-                }
-                progress.parts = parts.len() as u64;
-            }
+            // The next batch is read while this one is written, and no further one.
+            let reading = async {
+                let next = if left > 0 { batches.try_next().await } else { Ok(None) };
+                next.map_err(ExportError::Source)
+            };
+            ((), next) = tokio::try_join!(cut.take(batch.slice(0, rows)), reading)?;
+            progress = cut.progress(progress.rows + rows as u64);
             watch(progress)?;
         }
-        // Without a row there is still a file, which says what the columns are.
-        let last = match open {
-            None if parts.is_empty() => Some(Open::begin(&work, &schema, None)?),
-            last => last,
-        };
-        if let Some(last) = last {
-            parts.push(self.close(last, &work).await?);
-        }
+        let parts = cut.finish().await?;
         let bytes = parts.iter().map(|part| part.bytes).sum();
         watch(Progress { bytes, parts: parts.len() as u64, ..progress })?;
         let manifest = manifest(&work, parts);
         self.list(manifest).await
-    }
-
-    /// Keeps a file under its hash.
-    async fn close(&self, open: Open, work: &Work<'_>) -> Result<Part, ExportError> {
-        let (mut file, part) = open.finish(work).await?;
-        self.files.keep(&part.path, &mut file, part.bytes).await.map_err(ExportError::Files)?;
-        Ok(part)
     }
 
     /// Writes the manifest; where the very same is there already, it stays.
@@ -220,52 +180,88 @@ impl Exporter<'_> {
     }
 }
 
-/// A file that is being written.
-struct Open {
-    file: File,
-    encoder: Encoder,
-    digest: Context,
-    rows: u64,
-    bytes: u64,
-    first_key: Option<Vec<String>>,
-    last_key: Option<Vec<String>>,
-    /// The first day of its rows' interval, where files are parted; of rows without a time, nothing.
-    interval: Option<Option<i32>>,
+/// Rows that are being cut to files.
+struct Cut<'e> {
+    exporter: &'e Exporter<'e>,
+    work: &'e Work<'e>,
+    /// Of the columns that are written.
+    schema: SchemaRef,
+    /// The fields that are written; a plan may read others besides.
+    shown: Vec<usize>,
+    /// Where the primary key is among the fields.
+    keys: Option<Vec<usize>>,
+    time: Option<Time>,
+    open: Option<Spool>,
+    parts: Vec<Part>,
 }
 
-impl Open {
-    fn begin(work: &Work<'_>, schema: &SchemaRef, interval: Option<Option<i32>>) -> Result<Self, ExportError> {
-        let encoder =
-            Encoder::new(work.media_type, schema, &work.style, &work.plan.facts()).map_err(ExportError::Encode)?;
-        // It has no name in any folder, so that it goes with this process, however that ends.
-        let file = File::from_std(tempfile::tempfile().map_err(ExportError::Spool)?);
-        let digest = Context::new(&SHA256);
-        Ok(Self { file, encoder, digest, rows: 0, bytes: 0, first_key: None, last_key: None, interval })
+impl Cut<'_> {
+    async fn take(&mut self, batch: RecordBatch) -> Result<(), ExportError> {
+        let mut at = 0;
+        while at < batch.num_rows() {
+            let interval = self.time.map(|time| time.interval(&batch, at));
+            let most = self.exporter.part_rows;
+            if let Some(full) = self.open.take_if(|part| part.rows >= most || part.interval != interval) {
+                self.close(full).await?;
+            }
+            let mut part = match self.open.take() {
+                Some(part) => part,
+                None => self.begin(interval)?,
+            };
+            let room = usize::try_from(most - part.rows).unwrap_or(usize::MAX);
+            let end = batch.num_rows().min(at.saturating_add(room));
+            let end = self.time.map_or(end, |time| time.run(&batch, at, end));
+            let slice = batch.slice(at, end - at);
+            let key = |row| self.keys.as_deref().and_then(|keys| shown_key(self.work.plan, keys, &slice, row));
+            if part.rows == 0 {
+                part.first_key = key(0);
+            }
+            part.last_key = key(slice.num_rows() - 1);
+            let part = part.write(slice.project(&self.shown).map_err(ExportError::Batch)?).await?;
+            at = end;
+            if part.bytes >= self.exporter.part_bytes {
+                self.close(part).await?;
+            } else {
+                self.open = Some(part);
+            }
+        }
+        Ok(())
     }
 
-    async fn write(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
-        let mut out = Vec::new();
-        self.encoder.write(batch, &mut out).map_err(ExportError::Encode)?;
-        self.rows += batch.num_rows() as u64;
-        self.append(&out).await
+    fn begin(&self, interval: Option<Option<i32>>) -> Result<Spool, ExportError> {
+        let Work { plan, media_type, style, .. } = self.work;
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+        let encoder = Encoder::on_threads(threads, *media_type, &self.schema, style, &plan.facts());
+        Spool::begin(encoder.map_err(ExportError::Encode)?, interval)
     }
 
-    async fn append(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
-        self.digest.update(bytes);
-        self.bytes += bytes.len() as u64;
-        self.file.write_all(bytes).await.map_err(ExportError::Spool)
-    }
-
-    async fn finish(mut self, work: &Work<'_>) -> Result<(File, Part), ExportError> {
-        let mut out = Vec::new();
-        self.encoder.finish(&mut out).map_err(ExportError::Encode)?;
-        self.append(&out).await?;
-        self.file.flush().await.map_err(ExportError::Spool)?;
-        let sha256 = hex(self.digest.finish().as_ref());
+    /// Keeps a file under its hash.
+    async fn close(&mut self, open: Spool) -> Result<(), ExportError> {
+        let work = self.work;
+        let Spooled { mut file, rows, bytes, sha256, first_key, last_key, interval } = open.finish().await?;
         let path = format!("{}/{}.{}", work.folder(), sha256, ending(work.media_type));
-        let partition = work.partition_by.zip(self.interval).map(|(by, day)| label(by, day));
-        let Self { file, rows, bytes, first_key, last_key, .. } = self;
-        Ok((file, Part { path, rows, bytes, sha256, first_key, last_key, partition }))
+        let partition = work.partition_by.zip(interval).map(|(by, day)| label(by, day));
+        self.exporter.files.keep(&path, &mut file, bytes).await.map_err(ExportError::Files)?;
+        self.parts.push(Part { path, rows, bytes, sha256, first_key, last_key, partition });
+        Ok(())
+    }
+
+    fn progress(&self, rows: u64) -> Progress {
+        let closed: u64 = self.parts.iter().map(|part| part.bytes).sum();
+        let open = self.open.as_ref().map_or(0, |part| part.bytes);
+        Progress { rows, bytes: closed + open, parts: self.parts.len() as u64 }
+    }
+
+    /// The files. Without a row there is still one, which says what the columns are.
+    async fn finish(mut self) -> Result<Vec<Part>, ExportError> {
+        let last = match self.open.take() {
+            None if self.parts.is_empty() => Some(self.begin(None)?),
+            last => last,
+        };
+        if let Some(last) = last {
+            self.close(last).await?;
+        }
+        Ok(self.parts)
     }
 }
 

@@ -5,6 +5,7 @@ mod document;
 mod export;
 mod library;
 mod manifest;
+mod spool;
 mod store;
 
 pub use document::{Document, NewDocument};
