@@ -16,7 +16,7 @@ const KNOWN_MAX: u64 = 4096;
 /// Files whose length is kept in memory, at most: it never changes.
 const SIZES_MAX: u64 = 16_384;
 /// Manifests that are read at once.
-const READS_MAX: usize = 8;
+pub(super) const READS_MAX: usize = 8;
 
 /// One file of a set.
 #[derive(Clone, Debug)]
