@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::engine::Representation;
 use crate::http::extract::parameters;
 use crate::http::problem;
 use crate::http::sets::{bound, files, href};
-use crate::http::{Caller, Context, Problem};
+use crate::http::{Admission, Caller, Context, Problem};
 use crate::plan::Plan;
 use crate::publish::files::{Manifest, Partition};
 use crate::publish::jobs;
@@ -69,6 +69,7 @@ pub(super) fn of(asked: &Asked) -> Option<jobs::Asked> {
 /// `POST /v1/exports`: the question of `POST …/query`, with its dataset, for all rows.
 pub(super) async fn create(
     State(context): State<Context>,
+    admission: Option<Extension<Admission>>,
     Caller(principal): Caller,
     headers: HeaderMap,
     bytes: Bytes,
@@ -89,6 +90,8 @@ pub(super) async fn create(
         );
     }
     let representation = representation::choose(&HeaderMap::new(), &asked, &plan)?;
+    // Who has no row left asks no source.
+    admission.unwrap_or_default().0.may_deliver(&context).await?;
     begin(exports, &principal, &plan, representation, &question, partition_by).await
 }
 
