@@ -8,7 +8,7 @@ use martello::redis::{Draw, Redis};
 use serde_json::json;
 
 use crate::caching::{counted, statements, with_caches};
-use crate::publish::{Proxy, Trial, serves};
+use crate::publish::{Proxy, Trial};
 use crate::support::{Answer, Backend, Server, config, variable};
 
 const ROWS: &str = "/v1/datasets/trial/rows";
@@ -229,7 +229,6 @@ async fn a_link_to_rows_counts_as_these_rows() {
     config.assets = crate::assets::config(&trial).assets;
     config.assets.exports.poll = Duration::from_millis(50);
     let client = Client::of(config).await;
-    serves(&client.server, Some(1)).await;
     let told = async |href: &str| client.get_with(href, &[("accept", "application/json")]).await;
     let ask = async |sort: &str| {
         let body = json!({"dataset": "trial", "format": "csv", "sort": [sort]});

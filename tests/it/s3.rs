@@ -287,6 +287,35 @@ async fn a_killed_export_lists_nothing_in_s3_that_is_not_whole() {
     assert!(unlisted > 0, "none was killed before its end");
 }
 
+/// How many files have begun to go up and are not there yet.
+async fn begun(s3: &S3) -> usize {
+    let script = "import boto3, sys; s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='eu-central-1', \
+         aws_access_key_id=sys.argv[2], aws_secret_access_key=sys.argv[3]); \
+         print(len(s3.list_multipart_uploads(Bucket=sys.argv[4]).get('Uploads', [])))";
+    let listed = ran(python(&["-c", script, &s3.url, KEY_ID, KEY, BUCKET])).await;
+    listed.well().trim().parse().expect("a number")
+}
+
+/// An export that is cancelled, or has taken too long, leaves no pieces that somebody pays for.
+#[tokio::test]
+async fn what_is_given_up_takes_back_its_pieces() {
+    let s3 = S3::start();
+    let files = Files::open(&s3.store("given/up")).expect("a store");
+    // It never ends by itself.
+    let mut endless = tokio::fs::File::open("/dev/zero").await.expect("a file");
+    let keeping = tokio::spawn(async move { files.keep("endless", &mut endless, u64::MAX).await });
+    let wait = async |expected: usize| {
+        while begun(&s3).await != expected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait(1)).await.expect("an upload begins");
+    assert!(!keeping.is_finished());
+    keeping.abort();
+    tokio::time::timeout(Duration::from_secs(60), wait(0)).await.expect("its pieces go");
+    assert_eq!(Files::open(&s3.store("given/up")).expect("a store").size("endless").await.expect("an answer"), None);
+}
+
 #[tokio::test]
 async fn of_two_who_write_the_same_into_s3_one_writes() {
     let s3 = S3::start();
@@ -427,6 +456,7 @@ async fn an_s3_that_refuses_or_is_out_is_told_of_in_words() {
     let server = Server::start(config(&trial, s3.store("out"))).await;
     serves(&server, Some(1)).await;
     only(&server).await;
+    let gone = s3.url.clone();
     drop(s3);
     for target in ["/v1/datasets/trial/snapshots", "/v1/assets", "/v1/assets/trial.files.f-0.0"] {
         let answer = server.get("reader", target).await;
@@ -434,6 +464,13 @@ async fn an_s3_that_refuses_or_is_out_is_told_of_in_words() {
         assert!(answer.header("retry-after").is_some());
     }
     server.stop().await;
+    let list = ran(trial.command(&["asset", "list"])).await;
+    assert!(list.complaint().contains("failed to list trial/files/manifests in the store of files"), "{list:?}");
+    // One that takes every connection and says nothing.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let url = format!("http://{}", mute.local_addr().expect("an address"));
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, text.replace(&gone, &url)).expect("written");
     let list = ran(trial.command(&["asset", "list"])).await;
     assert!(list.complaint().contains("in the store of files: no answer in 5 s"), "{list:?}");
 }

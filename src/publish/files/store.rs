@@ -26,6 +26,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use url::Url;
 
 use crate::config;
+use crate::telemetry;
 
 /// Files that are larger go up in chunks of this; S3 takes 10000 of them.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -35,7 +36,7 @@ const CHUNKS_MAX: usize = 3;
 /// Bytes of a folder's file that are read at once.
 const READ_BYTES: u64 = 512 << 10;
 /// Somebody waits for what is looked up or read: a store that has not answered by then is out. What is written may take
-/// longer, and is tried again for minutes.
+/// longer, and is tried again up to ten times.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a file is not there.
@@ -171,26 +172,20 @@ impl Files {
             return self.store.put(&location, content.into()).await.map(drop).map_err(failed("write", path));
         }
         let upload = self.store.put_multipart(&location).await.map_err(failed("begin", path))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
-        loop {
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await;
-            let waited = upload.wait_for_capacity(CHUNKS_MAX).await;
-            match (read, waited) {
-                (Ok(0), Ok(())) => break,
-                (Ok(_), Ok(())) => upload.put(chunk.into()),
-                (Err(source), _) => {
-                    // What goes wrong on the way out adds nothing to why.
-                    let _ = upload.abort().await;
-                    return Err(unread(source));
-                }
-                (_, Err(source)) => {
-                    let _ = upload.abort().await;
-                    return Err(failed("write", path)(source));
-                }
+        let mut begun = Begun(Some(WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES)));
+        let sent = match &mut begun.0 {
+            Some(upload) => send(upload, file, path).await,
+            None => Ok(()),
+        };
+        match (begun.0.take(), sent) {
+            (Some(upload), Ok(())) => upload.finish().await.map(drop).map_err(failed("write", path)),
+            (Some(upload), Err(error)) => {
+                // What goes wrong on the way out adds nothing to why.
+                let _ = upload.abort().await;
+                Err(error)
             }
+            (None, sent) => sent,
         }
-        upload.finish().await.map(drop).map_err(failed("write", path))
     }
 
     /// Writes a small file whole, unless there is one; returns whether there was none.
@@ -295,6 +290,36 @@ impl Files {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(failed("delete", path)(source)),
         }
+    }
+}
+
+/// An upload that is under way. Where nobody waits for it any more, as for an export that was cancelled, what has gone up
+/// is taken back.
+struct Begun(Option<WriteMultipart>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Err(error) = upload.abort().await {
+                    tracing::warn!(error = telemetry::chain(&error), "pieces of a file are left in the store of files");
+                }
+            });
+        }
+    }
+}
+
+/// Sends a file's chunks, a few of them at once.
+async fn send(upload: &mut WriteMultipart, file: &mut File, path: &str) -> Result<(), Error> {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await;
+        let read = read.map_err(|source| Error::Spool { path: path.to_owned(), source })?;
+        upload.wait_for_capacity(CHUNKS_MAX).await.map_err(failed("write", path))?;
+        if read == 0 {
+            return Ok(());
+        }
+        upload.put(chunk.into());
     }
 }
 
