@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use super::origin::{Place, described};
 use super::{Door, PREFIX};
 use crate::audit;
 use crate::audit::Delivery;
@@ -132,8 +133,11 @@ pub(super) async fn fetch(
     let link = match door.signer.link(&door.base, &path, expires).map_err(|error| problem::internal().cause(&error))? {
         Some(link) => Some(link),
         None => {
-            let files = context.shelf.library.files();
-            files.presigned(&path[PREFIX.len()..], door.ttl).await?.map(String::from)
+            let library = &context.shelf.library;
+            let place = Place::read(&path).ok_or_else(problem::internal)?;
+            let file = described(library, &place).await?.ok_or_else(missing)?;
+            let (media_type, disposition) = (&file.media_type, file.disposition());
+            library.files().presigned(place.path, door.ttl, media_type, &disposition).await?.map(String::from)
         }
     };
     let link = link.ok_or_else(problem::internal)?;

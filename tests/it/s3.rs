@@ -170,12 +170,18 @@ async fn a_snapshot_in_s3_is_fetched_from_there_by_whoever_has_its_link() {
     assert!(link.starts_with(&format!("{}/{BUCKET}/some/where/trial/1-", s3.url)), "{link}");
     assert!(!link.contains(KEY) && !link.contains("nobody"), "{link}");
     let (status, etag, body) = fetched(&link).await;
-    assert_eq!((status, body.len() as u64, sha256(&body)), (200, bytes, hash));
+    assert_eq!((status, body.len() as u64, sha256(&body)), (200, bytes, hash.clone()));
     let pieces = bytes.div_ceil(PIECE_BYTES);
     assert!(etag.ends_with(&format!("-{pieces}\"")), "S3 says so of what came in {pieces} pieces: {etag}");
     let rows = server.get("reader", "/v1/datasets/trial/rows?limit=all&sort=id&format=csv").await;
     assert!(rows.body == body, "the file is what a request of all rows gives");
     let part = reqwest::Client::new().get(&link).header("range", "bytes=5-9").send().await.expect("an answer");
+    let name = format!("attachment; filename=\"trial-1-{}.csv\"", &hash[..8]);
+    for (header, expected) in
+        [("content-disposition", name.as_str()), ("content-type", "text/csv; charset=utf-8; header=present")]
+    {
+        assert_eq!(part.headers().get(header).and_then(|value| value.to_str().ok()), Some(expected), "{header}");
+    }
     assert_eq!((part.status().as_u16(), &part.bytes().await.expect("a body")[..]), (206, &body[5..10]));
     // What is told of the file for programs has a link as well.
     let told = server.get_with("reader", href, &[("accept", "application/json")]).await.json();
@@ -187,8 +193,10 @@ async fn a_snapshot_in_s3_is_fetched_from_there_by_whoever_has_its_link() {
     for forged in [
         format!("{set}/manifests/{manifest}?{query}"),
         link.replace("X-Amz-Expires=600", "X-Amz-Expires=601"),
+        link.replace("response-content-type=text%2Fcsv", "response-content-type=text%2Fhtml"),
         link.split_once('?').expect("a query").0.to_owned(),
     ] {
+        assert_ne!(forged, link);
         assert_eq!(fetched(&forged).await.0, 403, "{forged}");
     }
     server.stop().await;

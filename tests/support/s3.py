@@ -65,10 +65,8 @@ class Checked:
             raise Refused("AccessDenied", "Request has expired")
         pairs = environ["REQUEST_URI"].partition("?")[2].split("&")
         query = "&".join(pair for pair in pairs if not pair.startswith("X-Amz-Signature="))
-        self.compare(
-            S3SigV4QueryAuth, environ, query, said["X-Amz-Credential"], said["X-Amz-SignedHeaders"], said["X-Amz-Date"],
-            said["X-Amz-Signature"],
-        )  # fmt: skip
+        names, date = said["X-Amz-SignedHeaders"], said["X-Amz-Date"]
+        self.compare(S3SigV4QueryAuth, environ, query, said["X-Amz-Credential"], names, date, said["X-Amz-Signature"])
 
     def check_headers(self, environ: dict, body: bytes) -> None:
         algorithm, _, rest = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -79,10 +77,8 @@ class Checked:
         if digest not in (UNSIGNED, hashlib.sha256(body).hexdigest()):
             raise Refused("XAmzContentSHA256Mismatch", "The provided header does not match what was computed")
         query = environ["REQUEST_URI"].partition("?")[2]
-        self.compare(
-            S3SigV4Auth, environ, query, said["Credential"], said["SignedHeaders"], environ["HTTP_X_AMZ_DATE"],
-            said["Signature"],
-        )  # fmt: skip
+        names, date = said["SignedHeaders"], environ["HTTP_X_AMZ_DATE"]
+        self.compare(S3SigV4Auth, environ, query, said["Credential"], names, date, said["Signature"])
 
     def compare(
         self, kind: type[S3SigV4Auth], environ: dict, query: str, credential: str, names: str, date: str, given: str

@@ -155,8 +155,13 @@ impl Library {
         let text = serde_json::to_vec_pretty(&document)
             .map_err(|source| Error::Foreign { path: place.manifest_path(), source: source.into() })?;
         let new = self.files().put(&place.manifest_path(), text.into()).await?;
-        let there = if new { None } else { self.document(&place).await? };
-        Ok((there.unwrap_or(document), new))
+        if new {
+            return Ok((document, true));
+        }
+        // Where an answer of the store was lost, what is there already may be what was put there just now.
+        let there = self.document(&place).await?.unwrap_or_else(|| document.clone());
+        let new = there == document;
+        Ok((there, new))
     }
 
     /// Removes a file from beside a dataset; whether it was there.

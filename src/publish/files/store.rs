@@ -16,7 +16,7 @@ use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::signer::Signer;
+use object_store::signer::{SignedUrlOptions, Signer};
 use object_store::{
     GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode, PutOptions,
     PutPayload, WriteMultipart,
@@ -238,15 +238,25 @@ impl Files {
         Ok(timely("look for", path, looking).await?.map(|found| found.size))
     }
 
-    /// Where anybody may fetch a file from the store itself for so long; `None` where the store is no S3.
+    /// Where anybody may fetch a file from the store itself for so long, and as what the store is to send it along;
+    /// `None` where the store is no S3.
     ///
     /// # Errors
     /// When there are no credentials to sign with.
-    pub async fn presigned(&self, path: &str, ttl: Duration) -> Result<Option<Url>, Error> {
+    pub async fn presigned(
+        &self,
+        path: &str,
+        ttl: Duration,
+        media_type: &str,
+        disposition: &str,
+    ) -> Result<Option<Url>, Error> {
         let Some(signer) = &self.signer else { return Ok(None) };
         // Where credentials are those of the machine, somebody is asked for them.
-        let location = self.at(path);
-        timely("sign", path, signer.signed_url(reqwest::Method::GET, &location, ttl)).await.map(Some)
+        let (location, options) = (self.at(path), SignedUrlOptions::default());
+        let options =
+            options.with_query([("response-content-type", media_type), ("response-content-disposition", disposition)]);
+        let signing = signer.signed_url_opts(reqwest::Method::GET, &location, ttl, &options);
+        timely("sign", path, signing).await.map(Some)
     }
 
     /// The names of the files right in a folder, in no order.
@@ -448,15 +458,21 @@ mod tests {
         ];
         let url = Some("s3://bucket/some/where".to_owned());
         let files = Files::open(&config::FileStore { url, options: options.into_iter().collect() }).expect("a store");
-        let signed = files.presigned("a/b.csv", Duration::from_secs(60)).await.expect("signed").expect("a link");
+        let signed = files
+            .presigned("a/b.csv", Duration::from_secs(60), "text/csv", "attachment; a")
+            .await
+            .expect("signed")
+            .expect("a link");
         assert!(signed.path().ends_with("/some/where/a/b.csv"), "{signed}");
         let query: Vec<(String, String)> = signed.query_pairs().into_owned().collect();
         let said = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         assert_eq!(said("X-Amz-Expires"), Some("60"), "{signed}");
+        assert_eq!(said("response-content-type"), Some("text/csv"), "{signed}");
+        assert_eq!(said("response-content-disposition"), Some("attachment; a"), "{signed}");
         assert!(said("X-Amz-Credential").is_some_and(|id| id.starts_with("AKIDEXAMPLE/")), "{signed}");
         assert!(said("X-Amz-Signature").is_some() && !signed.as_str().contains("no+secret"), "{signed}");
         let folder = Files::open(&config::FileStore { url: Some("memory:///".to_owned()), ..Default::default() });
-        let none = folder.expect("a store").presigned("a", Duration::from_secs(60)).await.expect("an answer");
+        let none = folder.expect("a store").presigned("a", Duration::from_secs(60), "", "").await.expect("an answer");
         assert_eq!(none, None);
     }
 
