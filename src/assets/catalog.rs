@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
+use super::origin::{Place, described};
 use super::{Door, PREFIX};
 use crate::audit;
 use crate::audit::Delivery;
@@ -16,7 +17,8 @@ use crate::catalog::Name;
 use crate::encode::MediaType;
 use crate::http::extract::parameters;
 use crate::http::problem::shown;
-use crate::http::{Caller, Context, Handed, Problem, problem};
+use crate::http::sets;
+use crate::http::{Admission, Caller, Context, Handed, Problem, problem};
 use crate::plan;
 use crate::plan::View;
 use crate::publish::files::{AssetId, Document, Manifest, Part};
@@ -84,6 +86,8 @@ fn within(text: &str) -> Result<usize, Problem> {
 struct Found {
     told: Value,
     path: String,
+    /// What it counts for: the link is as good as an answer with so many rows.
+    rows: u64,
     access: audit::Access,
 }
 
@@ -91,6 +95,7 @@ struct Found {
 pub(super) async fn fetch(
     State(context): State<Context>,
     Extension(door): Extension<Arc<Door>>,
+    admission: Option<Extension<Admission>>,
     Caller(principal): Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -105,48 +110,38 @@ pub(super) async fn fetch(
             Found {
                 told: of_part(&id, &manifest, file),
                 path: file.path.clone(),
+                // Those of an export were counted when it was made.
+                rows: if id.is_snapshot() { file.rows } else { 0 },
                 access: access_to_part(&principal, &manifest, file),
             }
         }
         None => {
             let manifest = context.shelf.manifest(&context.engine, &principal, &id).await?;
-            let files = manifest.files.iter().enumerate();
-            let files: Vec<Value> = files
-                .filter_map(|(place, file)| Some(of_part(&manifest.asset(Some(place))?, &manifest, file)))
-                .collect();
             // It tells of files, and is none.
-            let mut data = json!({
-                "id": id.to_string(),
-                "href": format!("/v1/assets/{id}"),
-                "dataset": manifest.dataset,
-                "version": manifest.version,
-                "since": manifest.since,
-                "format": manifest.format,
-                "created_at": manifest.created_at.to_string(),
-                "expires_at": manifest.valid_until.map(|until| until.to_string()),
-                "partition_by": manifest.partition_by,
-                "order": manifest.order,
-                "columns": manifest.columns,
-                "limited_by": manifest.limited_by,
-                "rows": manifest.rows,
-                "bytes": manifest.bytes,
-            });
-            data["files"] = Value::Array(files);
-            return Ok(own(Json(json!({ "data": data })).into_response()));
+            return Ok(own(Json(json!({ "data": sets::set(&manifest) })).into_response()));
         }
     };
-    let Found { mut told, path, access } = found;
+    let Found { mut told, path, rows, access } = found;
+    let Extension(admission) = admission.unwrap_or_default();
+    if rows > 0 {
+        // As with `limit=all`, one row that is left is enough: a file is not cut.
+        admission.may_deliver(&context).await?;
+    }
     let now = crate::clock::unix_millis() / 1000;
     let expires = now.saturating_add(door.ttl.as_secs());
     let path = format!("{PREFIX}{path}");
     let link = match door.signer.link(&door.base, &path, expires).map_err(|error| problem::internal().cause(&error))? {
         Some(link) => Some(link),
         None => {
-            let files = context.shelf.library.files();
-            files.presigned(&path[PREFIX.len()..], door.ttl).await?.map(String::from)
+            let library = &context.shelf.library;
+            let place = Place::read(&path).ok_or_else(problem::internal)?;
+            let file = described(library, &place).await?.ok_or_else(missing)?;
+            let (media_type, disposition) = (&file.media_type, file.disposition());
+            library.files().presigned(place.path, door.ttl, media_type, &disposition).await?.map(String::from)
         }
     };
     let link = link.ok_or_else(problem::internal)?;
+    admission.delivered(&context, rows);
     let mut response = if reads_json(&headers) {
         let ends = i64::try_from(expires).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
         told["url"] = json!(link);
@@ -166,7 +161,7 @@ async fn document(context: &Context, principal: &Principal, id: &AssetId) -> Res
     let document = context.shelf.document(&context.engine, principal, id).await?;
     let access = access(principal, &id.dataset, None)
         .delivering(Delivery { bytes: Some(document.bytes), ..Delivery::default() });
-    Ok(Found { told: of_document(id, &document), path: document.path, access })
+    Ok(Found { told: of_document(id, &document), path: document.path, rows: 0, access })
 }
 
 /// What the audit is told: a link is as good as the file.

@@ -80,8 +80,8 @@ fn refuse_method() -> Response {
 }
 
 /// A file by the path that its link has.
-struct Place<'p> {
-    path: &'p str,
+pub(super) struct Place<'p> {
+    pub(super) path: &'p str,
     segments: Vec<&'p str>,
     sha256: &'p str,
     ending: &'p str,
@@ -89,7 +89,7 @@ struct Place<'p> {
 
 impl<'p> Place<'p> {
     /// Nothing but what is written so is a path of ours: no dots that lead elsewhere, and nothing escaped.
-    fn read(path: &'p str) -> Option<Self> {
+    pub(super) fn read(path: &'p str) -> Option<Self> {
         let path = path.strip_prefix(PREFIX)?;
         let segments: Vec<&str> = path.split('/').collect();
         let (file, folders) = segments.split_last()?;
@@ -109,13 +109,20 @@ impl<'p> Place<'p> {
 }
 
 /// What a file is to whoever gets it.
-struct Described {
-    media_type: String,
+pub(super) struct Described {
+    pub(super) media_type: String,
     name: String,
 }
 
+impl Described {
+    /// That it is to be saved, and as what.
+    pub(super) fn disposition(&self) -> String {
+        disposition(&self.name)
+    }
+}
+
 /// What the path tells of rows; what is known of a file beside a dataset. `None` where that is gone.
-async fn described(library: &Library, place: &Place<'_>) -> Result<Option<Described>, Problem> {
+pub(super) async fn described(library: &Library, place: &Place<'_>) -> Result<Option<Described>, Problem> {
     let Place { segments, sha256, ending, .. } = place;
     let id = format!("{}.{}.{}", segments[0], segments[1], segments[2]).parse::<AssetId>();
     if let Some(id) = id.ok().filter(AssetId::is_document) {
@@ -140,7 +147,7 @@ async fn file(context: &Context, door: &Door, request: &Parts) -> Result<Respons
     })?;
     let missing = || Problem::new(problem::NOT_FOUND, "there is no such resource");
     let library = &context.shelf.library;
-    let Described { media_type, name } = described(library, &place).await?.ok_or_else(missing)?;
+    let described = described(library, &place).await?.ok_or_else(missing)?;
     // What opens the file before it answers finds out by that whether it is there.
     let several = headers.get(header::RANGE).is_some_and(|range| range.as_bytes().contains(&b','));
     let opens = request.method == Method::GET && !several && !headers.contains_key(header::IF_NONE_MATCH);
@@ -154,8 +161,8 @@ async fn file(context: &Context, door: &Door, request: &Parts) -> Result<Respons
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
     say(&mut head, header::ACCEPT_RANGES, "bytes");
-    say(&mut head, header::CONTENT_TYPE, &media_type);
-    say(&mut head, header::CONTENT_DISPOSITION, &disposition(&name));
+    say(&mut head, header::CONTENT_TYPE, &described.media_type);
+    say(&mut head, header::CONTENT_DISPOSITION, &described.disposition());
     if let Some(digest) = bytes_of(place.sha256) {
         say(&mut head, REPR_DIGEST, &format!("sha-256=:{}:", STANDARD.encode(digest)));
     }
@@ -177,7 +184,7 @@ async fn file(context: &Context, door: &Door, request: &Parts) -> Result<Respons
                 let stream = library.files().open_range(place.path, Some(part.clone())).await?.ok_or_else(missing)?;
                 (StatusCode::PARTIAL_CONTENT, part.end - part.start, streamed(stream))
             } else {
-                let several = Several::new(place.path, &media_type, parts, size);
+                let several = Several::new(place.path, &described.media_type, parts, size);
                 say(&mut head, header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={}", several.boundary));
                 let length = several.length();
                 (StatusCode::PARTIAL_CONTENT, length, several.body(library.clone()))

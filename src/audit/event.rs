@@ -34,6 +34,8 @@ pub enum What {
     PolicyChange(PolicyChange),
     /// A credential was made, or is believed no more.
     Credential(Credential),
+    /// A file was put beside a dataset, or removed from there.
+    Asset(Asset),
     /// Events that there was no room for.
     Lost {
         /// How many.
@@ -74,6 +76,15 @@ pub struct PolicyChange {
 pub struct Credential {
     what: Cow<'static, str>,
     id: String,
+    subject: String,
+}
+
+/// What has become of a file beside a dataset.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Asset {
+    what: Cow<'static, str>,
+    id: String,
+    dataset: String,
     subject: String,
 }
 
@@ -217,6 +228,20 @@ impl Credential {
     }
 }
 
+impl Asset {
+    /// Beside which dataset.
+    #[must_use]
+    pub fn dataset(&self) -> &str {
+        &self.dataset
+    }
+
+    /// Who did it.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+}
+
 impl Event {
     fn now(request_id: Option<&str>, what: What) -> Self {
         Self { time: clock::now(), request_id: request_id.map(Into::into), what }
@@ -240,6 +265,13 @@ impl Event {
     pub fn credential(what: &'static str, id: &str, subject: &str) -> Self {
         let (id, subject) = (plain(id), plain(subject));
         Self::now(None, What::Credential(Credential { what: Cow::Borrowed(what), id, subject }))
+    }
+
+    /// Somebody has done something with a file beside a dataset, such as `asset put`; its id is made of its content.
+    #[must_use]
+    pub fn asset(what: &'static str, id: &str, dataset: &Name, operator: &str) -> Self {
+        let (id, dataset, subject) = (plain(id), dataset.to_string(), plain(operator));
+        Self::now(None, What::Asset(Asset { what: Cow::Borrowed(what), id, dataset, subject }))
     }
 
     /// There was no room for so many events.
@@ -273,6 +305,7 @@ impl Event {
             What::DataAccess(_) => "data_access",
             What::PolicyChange(_) => "policy_change",
             What::Credential(_) => "credential",
+            What::Asset(_) => "asset",
             What::Lost { .. } => "lost",
         }
     }
@@ -325,6 +358,7 @@ impl std::fmt::Display for Event {
             What::Credential(credential) => {
                 write!(f, "{} {} of {}", credential.what, credential.id, credential.subject)
             }
+            What::Asset(asset) => write!(f, "{} {} by {}", asset.what, asset.id, asset.subject),
             What::Lost { lost } => write!(f, "{lost} events were lost"),
         }
     }
@@ -378,6 +412,7 @@ mod tests {
             Event::access("r2", Arc::new(Access::by("s", "r", Door::Graphql, 403).refused("export-not-granted"))),
             Event::policy_change("matrix", None, &[1, 2]),
             Event::credential("key created", "k1", "app"),
+            Event::asset("asset put", "news.files.f-1.0", &"news".parse().expect("a name"), "somebody"),
             Event::lost(7),
         ];
         for event in events {

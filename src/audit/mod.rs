@@ -18,7 +18,7 @@ use crate::config;
 use crate::store;
 use crate::store::Store;
 
-pub use event::{Access, Credential, Delivery, Door, Event, PolicyChange, What};
+pub use event::{Access, Asset, Credential, Delivery, Door, Event, PolicyChange, What};
 pub use read::{Filter, Follower, Trail};
 pub use report::{By, Report, Sum};
 pub use writer::Writing;

@@ -37,6 +37,7 @@ impl Filter {
         let (dataset, role, subject) = match event.what() {
             What::DataAccess(access) => (access.dataset(), Some(access.role()), Some(access.subject())),
             What::Credential(credential) => (None, None, Some(credential.subject())),
+            What::Asset(asset) => (Some(asset.dataset()), None, Some(asset.subject())),
             What::PolicyChange(_) | What::Lost { .. } => (None, None, None),
         };
         let same = |asked: &Option<String>, found: Option<&str>| asked.is_none() || asked.as_deref() == found;

@@ -70,7 +70,7 @@ impl Report {
                 }
             }
             What::Lost { lost } => self.lost += lost,
-            What::PolicyChange(_) | What::Credential(_) => {}
+            What::PolicyChange(_) | What::Credential(_) | What::Asset(_) => {}
         }
     }
 

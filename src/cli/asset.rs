@@ -7,8 +7,9 @@ use clap::{ArgAction, Subcommand};
 use tokio::fs::File;
 
 use super::publish::Operator;
-use super::say;
+use super::{record, say};
 use crate::app::House;
+use crate::audit::Event;
 use crate::catalog::{Catalog, Dataset};
 use crate::config::Config;
 use crate::publish::files::{AssetId, Document, Files, Library, NewDocument};
@@ -35,6 +36,8 @@ pub(super) enum Asset {
     Remove {
         /// Its id, as list has it.
         id: String,
+        #[command(flatten)]
+        by: Operator,
     },
 }
 
@@ -70,7 +73,12 @@ pub(super) async fn asset(command: Asset, config: &Config) -> anyhow::Result<()>
                 })?;
             }
             let dataset = find(&catalog, &put.dataset)?;
-            let document = self::put(&library, dataset, put).await?;
+            let (document, new) = self::put(&library, dataset, put).await?;
+            // What is there already was told of when it came.
+            if let Some(id) = document.asset().filter(|_| new) {
+                let event = Event::asset("asset put", &id.to_string(), &dataset.name, &document.operator);
+                record(config, event).await?;
+            }
             say(&line(&document))
         }
         Asset::List { dataset, json } => {
@@ -87,21 +95,19 @@ pub(super) async fn asset(command: Asset, config: &Config) -> anyhow::Result<()>
             }
             say(&found.iter().map(line).collect::<String>())
         }
-        Asset::Remove { id } => {
+        Asset::Remove { id, by } => {
             let known = id.parse::<AssetId>().ok().filter(AssetId::is_document);
-            let removed = match &known {
-                Some(id) => library.remove(id).await?,
-                None => false,
+            let removed = match known {
+                Some(known) if library.remove(&known).await? => known,
+                _ => bail!("find asset {id:?}: expected one of martello asset list"),
             };
-            if !removed {
-                bail!("find asset {id:?}: expected one of martello asset list");
-            }
+            record(config, Event::asset("asset removed", &id, &removed.dataset, &by.operator)).await?;
             say(&format!("{id} is removed\n"))
         }
     }
 }
 
-async fn put(library: &Library, dataset: &Dataset, put: Put) -> anyhow::Result<Document> {
+async fn put(library: &Library, dataset: &Dataset, put: Put) -> anyhow::Result<(Document, bool)> {
     let name = put.file.file_name().and_then(|name| name.to_str());
     let name = name.with_context(|| format!("name {}: expected a file whose name is a text", put.file.display()))?;
     let title = put.title.unwrap_or_else(|| name.to_owned());

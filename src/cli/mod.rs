@@ -176,7 +176,7 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-/// Records what has become of a credential where servers record their events. Standard output is the command's own.
+/// Records what a command has done where servers record their events. Standard output is the command's own.
 async fn record(config: &Config, event: Event) -> anyhow::Result<()> {
     record_all(config, vec![event]).await
 }

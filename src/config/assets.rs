@@ -108,6 +108,9 @@ pub struct Exports {
     /// An instance that says nothing of an export for so long has lost it: another one begins it anew. `30s`.
     #[serde(with = "duration::text")]
     pub lease: Duration,
+    /// An export that has not come to its end after so long fails: its caller may ask for less. `1h`.
+    #[serde(with = "duration::text")]
+    pub time_max: Duration,
     /// Exports that one caller may have waiting or under way. 4.
     pub pending_max: u32,
     /// So often is looked for exports to make, and for files to delete. `1s`.
@@ -121,6 +124,7 @@ impl Default for Exports {
             workers: 1,
             keep: Duration::from_secs(24 * 3600),
             lease: Duration::from_secs(30),
+            time_max: Duration::from_secs(3600),
             pending_max: 4,
             poll: Duration::from_secs(1),
         }

@@ -11,6 +11,8 @@ const PREFIX: &str = "MARTELLO__";
 
 /// RFC 7518, 3.2: an HMAC key is at least as long as the hash.
 const SECRET_BYTES_MIN: usize = 32;
+/// S3 takes no link that is good for longer.
+const S3_LINK_MAX: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 /// RFC 8725 practice: clocks that differ more than this are a fault to mend, not to forgive.
 const LEEWAY_SECONDS_MAX: u64 = 60;
@@ -113,6 +115,7 @@ fn check_links(assets: &mut Assets) -> Result<(), Error> {
         SignerKind::S3 if !stored.starts_with("s3://") => {
             refuse("assets.signer.kind", "expected assets.store.url to begin with s3://, where it is s3")
         }
+        SignerKind::S3 if *ttl > S3_LINK_MAX => refuse("assets.signer.ttl", "expected at most 7d, where kind is s3"),
         _ => Ok(()),
     }
 }
@@ -190,8 +193,10 @@ fn check(mut config: Config) -> Result<Config, Error> {
     if config.assets.part_rows == 0 || config.assets.part_bytes == 0 {
         return refuse("assets", "expected part_rows and part_bytes of more than 0");
     }
-    if exports.keep.is_zero() || exports.lease.is_zero() || config.assets.snapshots_for.is_zero() {
-        return refuse("assets", "expected snapshots_for, exports.keep and exports.lease of more than 0");
+    let periods = [exports.keep, exports.lease, exports.time_max, config.assets.snapshots_for];
+    if periods.iter().any(std::time::Duration::is_zero) {
+        let expected = "expected snapshots_for, exports.keep, exports.lease and exports.time_max of more than 0";
+        return refuse("assets", expected);
     }
     if *queue == 0 {
         return refuse("audit.queue", "expected at least 1");

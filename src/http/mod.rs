@@ -10,6 +10,7 @@ mod limits;
 mod middleware;
 pub mod problem;
 mod remembered;
+pub mod sets;
 mod shelf;
 
 use std::sync::Arc;

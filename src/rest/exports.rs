@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -13,13 +13,13 @@ use uuid::Uuid;
 use super::asked::{Act, Asked};
 use super::body::Members;
 use super::rows::expect_json;
-use super::snapshots::{bound, files, href};
 use super::{body, params, private, representation};
 use crate::auth::Principal;
 use crate::engine::Representation;
 use crate::http::extract::parameters;
 use crate::http::problem;
-use crate::http::{Caller, Context, Problem};
+use crate::http::sets::{bound, files, href};
+use crate::http::{Admission, Caller, Context, Problem};
 use crate::plan::Plan;
 use crate::publish::files::{Manifest, Partition};
 use crate::publish::jobs;
@@ -69,6 +69,7 @@ pub(super) fn of(asked: &Asked) -> Option<jobs::Asked> {
 /// `POST /v1/exports`: the question of `POST …/query`, with its dataset, for all rows.
 pub(super) async fn create(
     State(context): State<Context>,
+    admission: Option<Extension<Admission>>,
     Caller(principal): Caller,
     headers: HeaderMap,
     bytes: Bytes,
@@ -89,6 +90,8 @@ pub(super) async fn create(
         );
     }
     let representation = representation::choose(&HeaderMap::new(), &asked, &plan)?;
+    // Who has no row left asks no source.
+    admission.unwrap_or_default().0.may_deliver(&context).await?;
     begin(exports, &principal, &plan, representation, &question, partition_by).await
 }
 

@@ -424,3 +424,37 @@ fn a_key_that_is_made_or_revoked_is_an_event() {
     let secret = key.rsplit('_').next().expect("a secret");
     assert!(!std::fs::read_to_string(&path).expect("events").contains(secret));
 }
+
+/// So are files beside a dataset: who has put one there, and who has removed it.
+#[test]
+fn a_file_that_is_put_or_removed_is_an_event() {
+    let trial = Trial::new(Backend::Sqlite, "filed");
+    let folder = trial.config().catalog.parent().expect("a folder").to_owned();
+    let (path, paper) = (folder.join("audit.jsonl"), folder.join("paper.pdf"));
+    trial.configure(&format!("audit: {{to: file, path: '{}'}}\n", path.display()));
+    std::fs::write(&paper, "no paper at all").expect("written");
+    let paper = paper.display().to_string();
+    let put = |operator: &str| {
+        let arguments = ["asset", "put", &paper, "--dataset", "trial", "--media-type", "application/pdf", "--operator"];
+        trial.martello(&[&arguments[..], &[operator]].concat())
+    };
+    let id = put("one").well().split(' ').next().expect("an id").to_owned();
+    // It is there already, so nothing has come of it.
+    put("another").well();
+    trial.martello(&["asset", "remove", &id, "--operator", "another"]).well();
+    trial.martello(&["asset", "remove", &id, "--operator", "another"]).complaint();
+    let told: Vec<Value> = read(&path)
+        .iter()
+        .map(|event| json!([event["kind"], event["what"], event["id"], event["dataset"], event["subject"]]))
+        .collect();
+    let expected =
+        [json!(["asset", "asset put", id, "trial", "one"]), json!(["asset", "asset removed", id, "trial", "another"])];
+    assert_eq!(told, expected);
+    let lines = |filter: [&str; 2]| {
+        let tail = trial.martello(&[&["audit", "tail"][..], &filter].concat());
+        tail.well().lines().map(|line| line.split("  ").skip(1).collect()).collect::<Vec<String>>()
+    };
+    assert_eq!(lines(["--dataset", "trial"]).len(), 2);
+    assert_eq!(lines(["--dataset", "none"]), Vec::<String>::new());
+    assert_eq!(lines(["--subject", "another"]), [format!("asset removed {id} by another")]);
+}

@@ -683,6 +683,39 @@ async fn the_bytes_of_a_day_have_an_end() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn an_export_that_takes_too_long_fails_and_leaves_nothing() {
+    let trial = published(Backend::Sqlite, "endless");
+    trial.make("trial_2", "v2");
+    trial.sql(
+        "INSERT INTO trial_2 WITH RECURSIVE n (i) AS (SELECT 4 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) \
+         SELECT i, '2024-01-01', i % 1000 * 100, 'v2' FROM n",
+    );
+    trial.publish("trial_2").well();
+    let mut hurried = config(&trial);
+    hurried.assets.exports.time_max = Duration::from_millis(1);
+    let server = Server::start(hurried).await;
+    serves(&server, Some(2)).await;
+    let body = json!({"dataset": "trial", "format": "csv"});
+    let id = taken(&ask(&server, "reader", &body).await);
+    for turn in 0.. {
+        let export = told(&server, "reader", &id).await;
+        if export["state"] == "failed" {
+            assert_eq!((&export["failure"], &export["files"]), (&json!("time_exceeded"), &Value::Null));
+            break;
+        }
+        assert!(turn < 400 && export["state"] != "done", "{export}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(listed(&folder(&trial)).is_empty());
+    server.stop().await;
+    // It stands in nobody's way: the same is made where there is time.
+    let server = Server::start(config(&trial)).await;
+    let again = taken(&ask(&server, "reader", &body).await);
+    assert_eq!(reaches(&server, "reader", &again, "done").await["rows"], 200_000);
+    server.stop().await;
+}
+
 /// What a grant has lost is lost to what was asked for before: when its turn comes, and when it is there already.
 #[tokio::test]
 async fn an_export_ends_with_the_grant_that_it_was_asked_under() {
@@ -749,6 +782,12 @@ async fn files_are_told_of_as_the_document_says() {
     let target = format!("/v1/exports/{id}");
     lines.push(openapi::line("getExport", &target, &server.get("reader", &target).await));
     lines.push(openapi::line("listExports", "/v1/exports", &server.get("reader", "/v1/exports").await));
+    let export = told(&server, "reader", &id).await;
+    for href in [&export["manifest"], &export["files"][0]["href"]] {
+        let href = href.as_str().expect("a path");
+        let answer = server.get_with("reader", href, &[("accept", "application/json")]).await;
+        lines.push(openapi::line("getAsset", href, &answer));
+    }
     let gone = server.request(Method::DELETE, &target).bearer_auth(server.token("reader"));
     assert_eq!(server.send(gone).await.status, 204);
     lines.push(openapi::line("getExport", &target, &server.get("reader", &target).await));

@@ -214,6 +214,62 @@ async fn rows_of_a_stream_are_counted_as_they_go() {
     client.server.stop().await;
 }
 
+/// A file is what `limit=all` would stream: its rows count when the link to it is signed. Those of an export have counted
+/// when it was made.
+#[tokio::test]
+async fn a_link_to_rows_counts_as_these_rows() {
+    let trial = trial("linked", "rows_per_day: 10");
+    trial.martello(&["export", "trial", "--format", "csv", "--role", "reader", "--operator", "tester"]).well();
+    let folder = tempfile::tempdir().expect("a folder");
+    let paper = folder.path().join("paper.pdf");
+    std::fs::write(&paper, "no paper at all").expect("written");
+    let paper = paper.display().to_string();
+    trial.martello(&["asset", "put", &paper, "--dataset", "trial", "--media-type", "application/pdf"]).well();
+    let mut config = alone(&trial);
+    config.assets = crate::assets::config(&trial).assets;
+    config.assets.exports.poll = Duration::from_millis(50);
+    let client = Client::of(config).await;
+    let told = async |href: &str| client.get_with(href, &[("accept", "application/json")]).await;
+    let ask = async |sort: &str| {
+        let body = json!({"dataset": "trial", "format": "csv", "sort": [sort]});
+        let request = client.server.request(reqwest::Method::POST, "/v1/exports").bearer_auth(&client.token);
+        client.server.send(request.json(&body)).await
+    };
+
+    let target = ask("-id").await.header("location").expect("an export").to_owned();
+    let made = async {
+        // It is done a moment before it has counted.
+        while left(&client.get(&target).await, "rows").0 == 10 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), made).await.expect("an export that counts");
+    let export = client.get(&target).await.json()["data"]["files"][0]["href"].as_str().expect("a path").to_owned();
+    assert_eq!(left(&told(&export).await, "rows").0, 7);
+
+    let files = client.get("/v1/assets").await.rows();
+    let href = |kind: &str| {
+        let file = files.iter().find(|file| file["kind"] == kind).unwrap_or_else(|| panic!("{files:?}"));
+        file["href"].as_str().expect("a path").to_owned()
+    };
+    let (snapshot, document) = (href("snapshot"), href("document"));
+    for expected in [4, 1, 0] {
+        let file = told(&snapshot).await;
+        assert_eq!((file.status, left(&file, "rows").0), (200, expected));
+        // What is behind the link asks for nobody's name, and counts for nobody.
+        let link = file.json()["data"]["url"].as_str().expect("a link").to_owned();
+        assert_eq!(client.server.send(client.server.request(reqwest::Method::GET, &link)).await.status, 200);
+        let set = client.get(snapshot.rsplit_once('.').expect("a set").0).await;
+        assert_eq!((set.status, left(&set, "rows").0), (200, expected));
+    }
+    is_refused(&told(&snapshot).await, "rows");
+    is_refused(&ask("id").await, "rows");
+    for href in [&export, &document] {
+        assert_eq!(told(href).await.status, 200, "{href}");
+    }
+    client.server.stop().await;
+}
+
 #[tokio::test]
 async fn requests_at_once_are_held_until_their_answers_have_gone_out() {
     let trial = trial("at_once", "concurrent_requests: 1");

@@ -7,8 +7,9 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::library::Library;
+use super::library::{Library, READS_MAX};
 use super::manifest::{AssetId, Edition, hex, instant};
 use super::store::Error;
 use crate::name::Name;
@@ -85,11 +86,12 @@ impl Library {
     /// When the store does not answer, or has something else there.
     pub async fn documents(&self, dataset: &Name) -> Result<Vec<Document>, Error> {
         let folder = format!("{}/manifests", AssetId::folder(dataset, &Edition::documents()));
-        let mut found = Vec::new();
-        for name in self.files().names(&folder).await? {
-            let Some(id) = name.strip_suffix(".json") else { continue };
-            found.extend(self.document(&AssetId::of_document(dataset.clone(), id, None)).await?);
-        }
+        let names = self.files().names(&folder).await?;
+        let ids = names.iter().filter_map(|name| name.strip_suffix(".json"));
+        let ids: Vec<AssetId> = ids.map(|id| AssetId::of_document(dataset.clone(), id, None)).collect();
+        let read = stream::iter(ids).map(|id| async move { self.document(&id).await }).buffer_unordered(READS_MAX);
+        let mut found: Vec<Document> =
+            read.try_filter_map(|document| std::future::ready(Ok(document))).try_collect().await?;
         found.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
         Ok(found)
     }
@@ -107,11 +109,11 @@ impl Library {
         Ok(Some(document))
     }
 
-    /// Puts a file beside a dataset; the same file under the same words is there once.
+    /// Puts a file beside a dataset; the same file under the same words is there once. Returns whether it is a new one.
     ///
     /// # Errors
     /// When it cannot be read, or the store does not take it.
-    pub async fn put(&self, new: NewDocument, file: &mut File) -> Result<Document, Error> {
+    pub async fn put(&self, new: NewDocument, file: &mut File) -> Result<(Document, bool), Error> {
         let NewDocument { dataset, title, name, media_type, roles, operator } = new;
         let unread = |source| Error::Spool { path: name.clone(), source };
         file.rewind().await.map_err(unread)?;
@@ -153,8 +155,13 @@ impl Library {
         let text = serde_json::to_vec_pretty(&document)
             .map_err(|source| Error::Foreign { path: place.manifest_path(), source: source.into() })?;
         let new = self.files().put(&place.manifest_path(), text.into()).await?;
-        let there = if new { None } else { self.document(&place).await? };
-        Ok(there.unwrap_or(document))
+        if new {
+            return Ok((document, true));
+        }
+        // Where an answer of the store was lost, what is there already may be what was put there just now.
+        let there = self.document(&place).await?.unwrap_or_else(|| document.clone());
+        let new = there == document;
+        Ok((there, new))
     }
 
     /// Removes a file from beside a dataset; whether it was there.

@@ -1,12 +1,11 @@
 //! What files there are, as their manifests tell.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::manifest::{AssetId, Edition, Manifest, Part};
-use super::store::{ByteStream, Error, Files};
+use super::manifest::{AssetId, Edition, Manifest};
+use super::store::{Error, Files};
 use crate::bounded::Bounded;
 use crate::name::Name;
 use crate::plan::Plan;
@@ -16,24 +15,7 @@ const KNOWN_MAX: u64 = 4096;
 /// Files whose length is kept in memory, at most: it never changes.
 const SIZES_MAX: u64 = 16_384;
 /// Manifests that are read at once.
-const READS_MAX: usize = 8;
-
-/// One file of a set.
-#[derive(Clone, Debug)]
-pub struct Asset {
-    /// The set.
-    pub manifest: Arc<Manifest>,
-    /// The file's place in it.
-    pub part: usize,
-}
-
-impl Asset {
-    /// The file.
-    #[must_use]
-    pub fn file(&self) -> Option<&Part> {
-        self.manifest.files.get(self.part)
-    }
-}
+pub(super) const READS_MAX: usize = 8;
 
 /// Every file that a manifest lists. A file that none does is not there, whatever left it behind.
 #[derive(Clone)]
@@ -96,16 +78,6 @@ impl Library {
         Ok(Some(manifest))
     }
 
-    /// The file that an id names; `None` where there is none.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn find(&self, id: &AssetId) -> Result<Option<Asset>, Error> {
-        let Some(part) = id.part else { return Ok(None) };
-        let manifest = self.manifest(id).await?;
-        Ok(manifest.map(|manifest| Asset { manifest, part }).filter(|asset| asset.file().is_some()))
-    }
-
     /// How many bytes a file of that path has; `None` where there is none. What is remembered may be of a file that was
     /// deleted meanwhile, so it is for those who open it next.
     ///
@@ -120,17 +92,6 @@ impl Library {
             self.sizes.insert(path.to_owned(), size);
         }
         Ok(size)
-    }
-
-    /// Bytes of a file; `None` where it was deleted meanwhile. A range must lie within it.
-    ///
-    /// # Errors
-    /// When the store does not answer; what goes wrong later is in the stream.
-    pub async fn open(&self, asset: &Asset, range: Option<Range<u64>>) -> Result<Option<ByteStream>, Error> {
-        match asset.file() {
-            Some(file) => self.files.open_range(&file.path, range).await,
-            None => Ok(None),
-        }
     }
 
     /// Whether that set holds, now, what the plan of a caller gives: rows of the same version by an equal grant, and no

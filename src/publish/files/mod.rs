@@ -10,7 +10,7 @@ mod store;
 
 pub use document::{Document, NewDocument};
 pub use export::{ExportError, Exporter, Progress, Work, parts, snapshot_question};
-pub use library::{Asset, Library};
+pub use library::Library;
 pub use manifest::{AssetId, Bound, Edition, Manifest, Part, Partition};
 pub use store::{ByteStream, Error as FileError, Files};
 

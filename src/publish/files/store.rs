@@ -12,9 +12,11 @@ use futures_util::stream;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::signer::Signer;
+use object_store::signer::{SignedUrlOptions, Signer};
 use object_store::{
     GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode, PutOptions,
     PutPayload, WriteMultipart,
@@ -24,6 +26,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use url::Url;
 
 use crate::config;
+use crate::telemetry;
 
 /// Files that are larger go up in chunks of this; S3 takes 10000 of them.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -32,6 +35,9 @@ const CHUNKS_MAX: usize = 3;
 
 /// Bytes of a folder's file that are read at once.
 const READ_BYTES: u64 = 512 << 10;
+/// Somebody waits for what is looked up or read: a store that has not answered by then is out. What is written may take
+/// longer, and is tried again up to ten times.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a file is not there.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,22 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An option says nothing to the store, so what it was meant to say would be missed later.
+    #[error("read assets.store.options: {url} has no option {name:?}")]
+    Option {
+        /// The store.
+        url: String,
+        /// The option.
+        name: String,
+    },
+    /// The store has not answered for so long that it is taken to be out.
+    #[error("{doing} {path} in the store of files: no answer in {} s", READ_TIMEOUT.as_secs())]
+    Timeout {
+        /// What.
+        doing: &'static str,
+        /// With which file.
+        path: String,
     },
     /// The store does not do what it is asked.
     #[error("{doing} {path} in the store of files")]
@@ -104,6 +126,9 @@ impl Files {
     /// When its URL or options cannot be read.
     pub fn open(config: &config::FileStore) -> Result<Self, Error> {
         let url = config.url.as_deref().unwrap_or("assets");
+        if let Some(name) = config.options.keys().find(|name| !is_option(url, name)) {
+            return Err(Error::Option { url: url.to_owned(), name: name.clone() });
+        }
         let failed = |source| Error::Url { url: url.to_owned(), source };
         let folder = match Url::parse(url) {
             Ok(parsed) if parsed.scheme() == "file" => {
@@ -133,6 +158,7 @@ impl Files {
     /// When it cannot be read, or the store does not take it.
     pub async fn keep(&self, path: &str, file: &mut File, bytes: u64) -> Result<(), Error> {
         let location = self.at(path);
+        // One of another length was damaged there: what is written goes over it.
         match self.store.head(&location).await {
             Ok(found) if found.size == bytes => return Ok(()),
             Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
@@ -143,29 +169,23 @@ impl Files {
         if bytes <= CHUNK_BYTES as u64 {
             let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
             file.read_to_end(&mut content).await.map_err(unread)?;
-            return self.put(path, content.into()).await.map(drop);
+            return self.store.put(&location, content.into()).await.map(drop).map_err(failed("write", path));
         }
         let upload = self.store.put_multipart(&location).await.map_err(failed("begin", path))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
-        loop {
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await;
-            let waited = upload.wait_for_capacity(CHUNKS_MAX).await;
-            match (read, waited) {
-                (Ok(0), Ok(())) => break,
-                (Ok(_), Ok(())) => upload.put(chunk.into()),
-                (Err(source), _) => {
-                    // What goes wrong on the way out adds nothing to why.
-                    let _ = upload.abort().await;
-                    return Err(unread(source));
-                }
-                (_, Err(source)) => {
-                    let _ = upload.abort().await;
-                    return Err(failed("write", path)(source));
-                }
+        let mut begun = Begun(Some(WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES)));
+        let sent = match &mut begun.0 {
+            Some(upload) => send(upload, file, path).await,
+            None => Ok(()),
+        };
+        match (begun.0.take(), sent) {
+            (Some(upload), Ok(())) => upload.finish().await.map(drop).map_err(failed("write", path)),
+            (Some(upload), Err(error)) => {
+                // What goes wrong on the way out adds nothing to why.
+                let _ = upload.abort().await;
+                Err(error)
             }
+            (None, sent) => sent,
         }
-        upload.finish().await.map(drop).map_err(failed("write", path))
     }
 
     /// Writes a small file whole, unless there is one; returns whether there was none.
@@ -186,11 +206,13 @@ impl Files {
     /// # Errors
     /// When the store does not answer.
     pub async fn read(&self, path: &str) -> Result<Option<Bytes>, Error> {
-        match self.store.get_opts(&self.at(path), GetOptions::default()).await {
-            Ok(found) => found.bytes().await.map(Some).map_err(failed("read", path)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("read", path)(source)),
-        }
+        let reading = async {
+            match there(self.store.get_opts(&self.at(path), GetOptions::default()).await)? {
+                Some(found) => found.bytes().await.map(Some),
+                None => Ok(None),
+            }
+        };
+        timely("read", path, reading).await
     }
 
     /// Bytes of a file; `None` where it is not there. A range must lie within it.
@@ -199,14 +221,12 @@ impl Files {
     /// When the store does not answer; what goes wrong later is in the stream.
     pub async fn open_range(&self, path: &str, range: Option<Range<u64>>) -> Result<Option<ByteStream>, Error> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        match self.store.get_opts(&self.at(path), options).await {
-            Ok(found) => Ok(Some(match found.payload {
-                GetResultPayload::File(file, _) => pieces(file, found.range, path),
-                GetResultPayload::Stream(stream) => stream.map_err(failed("read", path)).boxed(),
-            })),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("read", path)(source)),
-        }
+        let opening = async { there(self.store.get_opts(&self.at(path), options).await) };
+        let opened = timely("read", path, opening).await?;
+        Ok(opened.map(|found| match found.payload {
+            GetResultPayload::File(file, _) => pieces(file, found.range, path),
+            GetResultPayload::Stream(stream) => stream.map_err(failed("read", path)).boxed(),
+        }))
     }
 
     /// How many bytes a file has; `None` where it is not there.
@@ -214,21 +234,29 @@ impl Files {
     /// # Errors
     /// When the store does not answer.
     pub async fn size(&self, path: &str) -> Result<Option<u64>, Error> {
-        match self.store.head(&self.at(path)).await {
-            Ok(found) => Ok(Some(found.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("look for", path)(source)),
-        }
+        let looking = async { there(self.store.head(&self.at(path)).await) };
+        Ok(timely("look for", path, looking).await?.map(|found| found.size))
     }
 
-    /// Where anybody may fetch a file from the store itself for so long; `None` where the store is no S3.
+    /// Where anybody may fetch a file from the store itself for so long, and as what the store is to send it along;
+    /// `None` where the store is no S3.
     ///
     /// # Errors
     /// When there are no credentials to sign with.
-    pub async fn presigned(&self, path: &str, ttl: Duration) -> Result<Option<Url>, Error> {
+    pub async fn presigned(
+        &self,
+        path: &str,
+        ttl: Duration,
+        media_type: &str,
+        disposition: &str,
+    ) -> Result<Option<Url>, Error> {
         let Some(signer) = &self.signer else { return Ok(None) };
-        let signed = signer.signed_url(reqwest::Method::GET, &self.at(path), ttl).await;
-        signed.map(Some).map_err(failed("sign", path))
+        // Where credentials are those of the machine, somebody is asked for them.
+        let (location, options) = (self.at(path), SignedUrlOptions::default());
+        let options =
+            options.with_query([("response-content-type", media_type), ("response-content-disposition", disposition)]);
+        let signing = signer.signed_url_opts(reqwest::Method::GET, &location, ttl, &options);
+        timely("sign", path, signing).await.map(Some)
     }
 
     /// The names of the files right in a folder, in no order.
@@ -236,7 +264,8 @@ impl Files {
     /// # Errors
     /// When the store does not answer.
     pub async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
-        let listed = self.store.list_with_delimiter(Some(&self.at(folder))).await.map_err(failed("list", folder))?;
+        let location = self.at(folder);
+        let listed = timely("list", folder, self.store.list_with_delimiter(Some(&location))).await?;
         Ok(listed.objects.iter().filter_map(|found| found.location.filename().map(str::to_owned)).collect())
     }
 
@@ -274,13 +303,75 @@ impl Files {
     }
 }
 
+/// An upload that is under way. Where nobody waits for it any more, as for an export that was cancelled, what has gone up
+/// is taken back.
+struct Begun(Option<WriteMultipart>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Err(error) = upload.abort().await {
+                    tracing::warn!(error = telemetry::chain(&error), "pieces of a file are left in the store of files");
+                }
+            });
+        }
+    }
+}
+
+/// Sends a file's chunks, a few of them at once.
+async fn send(upload: &mut WriteMultipart, file: &mut File, path: &str) -> Result<(), Error> {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let read = (&mut *file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await;
+        let read = read.map_err(|source| Error::Spool { path: path.to_owned(), source })?;
+        upload.wait_for_capacity(CHUNKS_MAX).await.map_err(failed("write", path))?;
+        if read == 0 {
+            return Ok(());
+        }
+        upload.put(chunk.into());
+    }
+}
+
+/// Whether a store of that URL knows an option of that name; a folder knows none.
+fn is_option(url: &str, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let scheme = Url::parse(url).ok().and_then(|url| ObjectStoreScheme::parse(&url).ok());
+    match scheme.map(|(scheme, _)| scheme) {
+        Some(ObjectStoreScheme::AmazonS3) => name.parse::<AmazonS3ConfigKey>().is_ok(),
+        Some(ObjectStoreScheme::GoogleCloudStorage) => name.parse::<GoogleConfigKey>().is_ok(),
+        Some(ObjectStoreScheme::MicrosoftAzure) => name.parse::<AzureConfigKey>().is_ok(),
+        _ => false,
+    }
+}
+
+/// What was found, unless there is nothing.
+fn there<T>(found: Result<T, object_store::Error>) -> Result<Option<T>, object_store::Error> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(source),
+    }
+}
+
+/// What the store says, unless it takes too long.
+async fn timely<T>(
+    doing: &'static str,
+    path: &str,
+    asked: impl Future<Output = Result<T, object_store::Error>>,
+) -> Result<T, Error> {
+    let answered = tokio::time::timeout(READ_TIMEOUT, asked).await;
+    answered.map_err(|_| Error::Timeout { doing, path: path.to_owned() })?.map_err(failed(doing, path))
+}
+
 /// Who signs for a store, where it is S3 or speaks its language.
 fn signer(url: &Url, config: &config::FileStore) -> Result<Option<Arc<dyn Signer>>, object_store::Error> {
     if !matches!(ObjectStoreScheme::parse(url), Ok((ObjectStoreScheme::AmazonS3, _))) {
         return Ok(None);
     }
     let options = config.options.iter();
-    let options = options.filter_map(|(name, secret)| Some((name.parse::<AmazonS3ConfigKey>().ok()?, secret.expose())));
+    let key = |name: &str| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok();
+    let options = options.filter_map(|(name, secret)| Some((key(name)?, secret.expose())));
     let builder = options
         .fold(AmazonS3Builder::new().with_url(url.as_str()), |builder, (key, value)| builder.with_config(key, value));
     Ok(Some(Arc::new(builder.build()?)))
@@ -367,25 +458,85 @@ mod tests {
         ];
         let url = Some("s3://bucket/some/where".to_owned());
         let files = Files::open(&config::FileStore { url, options: options.into_iter().collect() }).expect("a store");
-        let signed = files.presigned("a/b.csv", Duration::from_secs(60)).await.expect("signed").expect("a link");
+        let signed = files
+            .presigned("a/b.csv", Duration::from_secs(60), "text/csv", "attachment; a")
+            .await
+            .expect("signed")
+            .expect("a link");
         assert!(signed.path().ends_with("/some/where/a/b.csv"), "{signed}");
         let query: Vec<(String, String)> = signed.query_pairs().into_owned().collect();
         let said = |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         assert_eq!(said("X-Amz-Expires"), Some("60"), "{signed}");
+        assert_eq!(said("response-content-type"), Some("text/csv"), "{signed}");
+        assert_eq!(said("response-content-disposition"), Some("attachment; a"), "{signed}");
         assert!(said("X-Amz-Credential").is_some_and(|id| id.starts_with("AKIDEXAMPLE/")), "{signed}");
         assert!(said("X-Amz-Signature").is_some() && !signed.as_str().contains("no+secret"), "{signed}");
         let folder = Files::open(&config::FileStore { url: Some("memory:///".to_owned()), ..Default::default() });
-        let none = folder.expect("a store").presigned("a", Duration::from_secs(60)).await.expect("an answer");
+        let none = folder.expect("a store").presigned("a", Duration::from_secs(60), "", "").await.expect("an answer");
         assert_eq!(none, None);
     }
 
+    /// A damaged file is written anew, and not taken for the one that is to be kept.
+    #[tokio::test]
+    async fn what_is_kept_goes_over_a_file_of_another_length() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = Some(folder.path().display().to_string());
+        let files = Files::open(&config::FileStore { url, ..Default::default() }).expect("a store");
+        for length in [7, CHUNK_BYTES + 7] {
+            let path = format!("a/{length}");
+            files.put(&path, Bytes::from_static(b"cut")).await.expect("an answer");
+            let mut file = File::from_std(tempfile::tempfile().expect("a file"));
+            file.write_all(&vec![5; length]).await.expect("written");
+            file.flush().await.expect("written");
+            files.keep(&path, &mut file, length as u64).await.expect("kept");
+            assert!(files.read(&path).await.expect("an answer").is_some_and(|bytes| bytes == vec![5; length]));
+        }
+    }
+
+    fn opened(url: &str, options: &[(&str, &str)]) -> Result<Files, Error> {
+        let option = |(name, value): &(&str, &str)| ((*name).to_owned(), config::Secret::from((*value).to_owned()));
+        Files::open(&config::FileStore { url: Some(url.to_owned()), options: options.iter().map(option).collect() })
+    }
+
+    /// What a complaint says, with its causes.
+    fn complaint(url: &str, options: &[(&str, &str)]) -> String {
+        let Err(error) = opened(url, options) else { panic!("{url} {options:?} is opened") };
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     #[test]
-    fn a_store_that_nobody_knows_is_refused() {
-        for url in ["ftp://host/path", "s3://"] {
-            assert!(
-                Files::open(&config::FileStore { url: Some(url.to_owned()), ..Default::default() }).is_err(),
-                "{url}"
-            );
+    fn stores_of_other_houses_are_opened_by_their_urls_and_options() {
+        let azure = [("account_name", "martello"), ("account_key", "bm8gc2VjcmV0"), ("allow_http", "true")];
+        let google = [("skip_signature", "true"), ("base_url", "http://127.0.0.1:1")];
+        for (url, options, base) in [
+            ("az://container/some/where", &azure[..], "some/where"),
+            ("azure://container", &azure, ""),
+            ("https://martello.blob.core.windows.net/container/some", &azure[1..], "some"),
+            ("gs://bucket/some/where", &google, "some/where"),
+            ("gs://bucket", &google[..1], ""),
+        ] {
+            let files = opened(url, options).unwrap_or_else(|error| panic!("{url}: {error:?}"));
+            assert_eq!((files.base.as_ref(), files.signer.is_none()), (base, true), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_meant_is_refused_in_words() {
+        for (url, options, expected) in [
+            ("ftp://host/path", &[][..], "assets.store.url \"ftp://host/path\""),
+            ("s3://", &[], "assets.store.url"),
+            ("az://container", &[], "Account must be specified"),
+            ("az://container", &[("account_name", "a"), ("account_key", "no base64!")], "assets.store.url"),
+            ("gs://bucket", &[("service_account_key", "no JSON")], "assets.store.url"),
+            ("s3://bucket", &[("acess_key_id", "a")], "s3://bucket has no option \"acess_key_id\""),
+            ("gs://bucket", &[("account_key", "a")], "has no option \"account_key\""),
+            ("az://container", &[("secret_access_key", "a")], "has no option \"secret_access_key\""),
+            ("files", &[("region", "a")], "files has no option \"region\""),
+        ] {
+            let said = complaint(url, options);
+            assert!(said.contains(expected), "{url}: {said}");
+            assert!(!said.contains("no base64!") && !said.contains("no JSON"), "a secret is told: {said}");
         }
     }
 }

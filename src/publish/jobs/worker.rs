@@ -30,6 +30,7 @@ const REMEMBERED: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24
 const GONE: &str = "version_gone";
 const CHANGED: &str = "access_changed";
 const SPENT: &str = "quota_exceeded";
+const LATE: &str = "time_exceeded";
 const FAULT: &str = "internal";
 
 impl Exports {
@@ -81,7 +82,12 @@ impl Exports {
     async fn make(&self, job: &Job) {
         let reached = Mutex::new(Progress::default());
         let ended = tokio::select! {
-            ended = self.files_of(job, &reached) => ended,
+            ended = tokio::time::timeout(self.config.exports.time_max, self.files_of(job, &reached)) => {
+                ended.unwrap_or_else(|_| {
+                    tracing::warn!(export = %job.id, "an export has taken longer than assets.exports.time_max");
+                    Err(LATE)
+                })
+            }
             () = self.hold(job, &reached) => {
                 tracing::info!(export = %job.id, "an export was cancelled, or taken by another instance");
                 return;

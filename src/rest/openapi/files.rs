@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, RefOr, Required, Schema};
 use super::operations::{answer, bare_answer, header, list_of, path, query};
 use super::problems;
 use super::schema::{
-    Named, components, count, described, instant, list, named, nullable, nullable_count, object, text, word,
+    Named, components, count, described, either, instant, list, named, nullable, nullable_count, object, text, word,
 };
 use crate::encode::MediaType;
 use crate::publish::files::Partition;
@@ -57,12 +57,12 @@ pub(super) fn schemas() -> Vec<Named> {
             ("bytes", count("Bytes of all files.").into()),
         ]
     };
-    let snapshot = object(
-        "Every row that you may have of a version, as files.",
-        [
+    let set = |about: &str, version: RefOr<Schema>| {
+        let members = [
             ("id", described("What names its manifest.").into()),
             ("href", described("Where its manifest is fetched.").into()),
-            ("version", count("The version's number.").into()),
+            ("dataset", described("Of which dataset.").into()),
+            ("version", version),
             (
                 "since",
                 nullable_count("The version since which its rows are what has changed; null of whole versions.").into(),
@@ -81,9 +81,13 @@ pub(super) fn schemas() -> Vec<Named> {
             ("columns", list("The columns, in their order.", text())),
             ("limited_by", list("Ends of time behind which there may be rows that are not in it.", named("FileBound"))),
             ("files", list("The files, in the order of their rows.", named("File"))),
-        ]
-        .into_iter()
-        .chain(shared()),
+        ];
+        object(about, members.into_iter().chain(shared()))
+    };
+    let snapshot = set("Every row that you may have of a version, as files.", count("The version's number.").into());
+    let file_set = set(
+        "The files of a snapshot or of an export.",
+        nullable_count("The number of the version that the rows are of; null of a live dataset.").into(),
     );
     let state = word("What has become of it.", JobState::ALL.map(JobState::as_str));
     let maybe = |about: &str, items: RefOr<Schema>| -> RefOr<Schema> {
@@ -106,7 +110,7 @@ pub(super) fn schemas() -> Vec<Named> {
             ("finished_at", nullable("When it came to its end.").format(instant()).into()),
             ("expires_at", nullable("When its files go; null where there are none.").format(instant()).into()),
             ("parts", count("Files that are whole.").into()),
-            ("failure", nullable("Why it has failed: `cancelled`, `access_changed`, `version_gone`, `quota_exceeded` or `internal`; null where it has not.").into()),
+            ("failure", nullable("Why it has failed: `cancelled`, `access_changed`, `version_gone`, `quota_exceeded`, `time_exceeded` or `internal`; null where it has not.").into()),
         ]
         .into_iter()
         .chain(shared())
@@ -163,7 +167,7 @@ pub(super) fn schemas() -> Vec<Named> {
         .additional_properties(Some(any));
     components([
         ("Asset", asset),
-        ("AssetDetail", object("A file that you may fetch.", [("data", named("Asset"))])),
+        ("AssetDetail", object("A file that you may fetch, or a set of them.", [("data", either("Asset", "FileSet"))])),
         (
             "AssetList",
             object(
@@ -173,6 +177,7 @@ pub(super) fn schemas() -> Vec<Named> {
         ),
         ("File", file),
         ("FileBound", bound),
+        ("FileSet", file_set),
         ("Snapshot", snapshot),
         ("SnapshotList", object("Snapshots.", [("data", list("The newest first.", named("Snapshot")))])),
         ("ExportSummary", object("An export.", summary())),
@@ -275,7 +280,7 @@ pub(super) fn get_asset() -> OperationBuilder {
              file and its link instead. The id of a set of files leads to its manifest.",
         ))
         .parameter(path("id", "The file's id.", text()))
-        .response("200", answer("What is known of the file, and a link to it.", "AssetDetail"))
+        .response("200", answer("What is known of the file, and a link to it; of a set of files, which files it has.", "AssetDetail"))
         .response("302", redirected);
     problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
 }

@@ -84,6 +84,11 @@ pub(super) fn object<'m>(
     members.into_iter().fold(empty, |object, (name, schema)| object.property(name, schema).required(name))
 }
 
+/// The one or the other.
+pub(super) fn either(one: &str, other: &str) -> RefOr<Schema> {
+    OneOfBuilder::new().item(Ref::from_schema_name(one)).item(Ref::from_schema_name(other)).into()
+}
+
 /// One of those words.
 pub(super) fn word<'w>(description: &str, words: impl IntoIterator<Item = &'w str>) -> Object {
     described(description).enum_values(Some(words)).build()
