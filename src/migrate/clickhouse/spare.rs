@@ -1,20 +1,33 @@
 //! What would really be lost: a table without rows and a column without values hold nobody's data.
 
+use serde::Deserialize;
+
 use super::super::schema::Hazard;
-use super::connection::{Connection, Failure, literal, quoted};
+use super::connection::{Connection, Failure, quoted};
 use super::diff::VALUES_GO;
 use super::model::{Column, Model, Object, Table, View};
+use super::names::{called, relation, relation_quoted};
+use super::scratch::other;
 use super::step::Step;
-use super::write::name;
 
-/// The objects of a schema that have rows, as far as the server counts them.
+/// A table with rows.
+#[derive(Deserialize)]
+struct Filled {
+    database: String,
+    name: String,
+}
+
+/// The objects that a scratch database has, and its others, with rows, as far as
+/// the server counts them.
 pub(in crate::migrate) async fn filled(connection: &Connection, model: &Model) -> Result<Vec<String>, Failure> {
-    let question = format!(
-        "SELECT name FROM system.tables WHERE database = {} AND total_rows > 0 ORDER BY name",
-        literal(connection.database())
-    );
-    let found = connection.texts(&question).await?;
-    Ok(found.into_iter().filter(|name| model.objects.contains_key(name)).collect())
+    let question = "SELECT database, name FROM system.tables WHERE total_rows > 0 ORDER BY database, name";
+    let own = connection.database();
+    let found: Vec<Filled> = connection.rows(question).await?;
+    let names = found.into_iter().filter_map(|Filled { database, name }| match database == own {
+        true => Some(called(None, &name)),
+        false => Some(called(Some(other(own, &database)?), &name)),
+    });
+    Ok(names.filter(|name| model.objects.contains_key(name)).collect())
 }
 
 /// Takes the hazard of lost data off a step that takes none away. One server of many does not know.
@@ -29,7 +42,7 @@ pub(in crate::migrate) async fn spare(connection: &Connection, is: &Model, wishe
             Object::View(View { materialized: true, .. }) => "VIEW",
             _ => continue,
         };
-        if !(says(&format!("DROP {word} {}", name(of))) || says(&format!("ALTER TABLE {}", name(of)))) {
+        if !(says(&format!("DROP {word} {}", relation(of))) || says(&format!("ALTER TABLE {}", relation(of)))) {
             continue;
         }
         if is_empty(connection, of, "1").await {
@@ -58,7 +71,7 @@ async fn have_no_values(connection: &Connection, of: &str, is: &Table, wished: &
 
 /// Whether there is no row of that kind; what cannot be asked may have some.
 async fn is_empty(connection: &Connection, of: &str, which: &str) -> bool {
-    let question = format!("SELECT count() FROM (SELECT 1 FROM {} WHERE {which} LIMIT 1)", quoted(of));
+    let question = format!("SELECT count() FROM (SELECT 1 FROM {} WHERE {which} LIMIT 1)", relation_quoted(of));
     let found = connection.texts(&question).await;
     found.is_ok_and(|found| found.first().is_some_and(|count| count == "0"))
 }

@@ -29,7 +29,7 @@ async fn read_out(database: &Database) -> String {
 }
 
 async fn inspected(database: &Database) -> Model {
-    read(&Origin::Database(database.url()), None, &[], &[]).await.expect("a schema").model
+    read(&Origin::Database(database.url()), None, &[], &[], &[]).await.expect("a schema").model
 }
 
 fn told(error: &dyn std::error::Error) -> String {

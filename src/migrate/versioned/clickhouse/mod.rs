@@ -110,9 +110,10 @@ pub async fn diff(
     folder.check()?;
     folder.distinct()?;
     let server = place.open().await?;
-    let mut wish = read(wished, Some(&server), &[server.database()], &place.ignore).await?;
-    wish.renames.extend(renames.iter().cloned());
     let is = place.made(&server, &folder.replayed()).await?;
+    let others: Vec<String> = is.databases.keys().cloned().collect();
+    let mut wish = read(wished, Some(&server), &[server.database()], &others, &place.ignore).await?;
+    wish.renames.extend(renames.iter().cloned());
     let plan = plan(&is, &wish, Some(&server), &place.making(&server), Rehearsal::Done).await?;
     let mut unseen: Vec<String> = is.unseen.iter().chain(&wish.model.unseen).cloned().collect();
     unseen.retain(|what| !what.ends_with(LEFT_OF_REBUILDS));
