@@ -66,6 +66,9 @@ async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
     telemetry::log(&config.log.level, config.log.format == LogFormat::Json).context("set up logs")?;
     let house = House::load(&config)?;
     fill(&house, &arguments.data, folder).await?;
+    if config.control.is_some() {
+        super::publish::store(&config)?.init().await.context("make the control store")?;
+    }
 
     let metrics = telemetry::collect().context("set up metrics")?;
     let url_of = |address: SocketAddr| format!("http://{address}");
@@ -102,6 +105,8 @@ async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
          # Revenue as it was known on a day, with an internal token:\n\
          export INTERNAL={internal}\n\
          curl -H \"Authorization: Bearer $INTERNAL\" '{url}/v1/datasets/fundamental/rows?symbol=AAPL&metric=revenue&period_type=fiscal_year&period_end=2009-09-26&as_of=2009-12-31'\n\n\
+         # All bars as a file, made beside requests; then ask for what Location names:\n\
+         curl -i -H \"Authorization: Bearer $INTERNAL\" --json '{{\"dataset\":\"price_daily\",\"format\":\"parquet\"}}' {url}/v1/exports\n\n\
          # The documentation, in a browser (paste a token there):\n\
          {url}/docs\n\n\
          # Health and metrics:\n\
@@ -130,16 +135,19 @@ fn configure(arguments: &Arguments, folder: &Path) -> anyhow::Result<Config> {
     if !file.is_file() {
         let absolute = std::path::absolute(&arguments.catalog).context("find the catalog")?;
         let store = std::path::absolute(folder.join("marts.sqlite")).context("find the folder")?;
+        let control = std::path::absolute(folder.join("control.sqlite")).context("find the folder")?;
         let text = format!(
             "# Written by `martello demo`: try other commands with --config on this file.\n\
              catalog: {}\n\
              sources:\n  {SOURCE}: {{url: {}}}\n\
              auth: {{hs256: {}}}\n\
+             control: {{url: {}}}\n\
              paging: {{cursor_key: {}}}\n\
              audit: {{to: off}}\n",
             quoted(&absolute.display().to_string()),
             quoted(&format!("sqlite:{}", store.display())),
             quoted(&secret()),
+            quoted(&format!("sqlite:{}", control.display())),
             quoted(&secret()),
         );
         write_whole(&file, &text)?;

@@ -17,9 +17,9 @@ use super::schema::{Root, Shape};
 use super::{Door, bounds, facts, persisted, question, subscription};
 use crate::auth::Principal;
 use crate::cache::Key;
-use crate::encode::{Coding, Codings, Form, MediaType};
+use crate::encode::{Coding, Form, MediaType};
 use crate::engine::{Origin, Served, Tag, Tree, Writing};
-use crate::http::conditional::{etag, matched, matches_any};
+use crate::http::conditional::{codings, etag, matched, matches_any};
 use crate::http::problem;
 use crate::http::{Access, Accesses, Admission, Context, Problem, Questions, Replay};
 use crate::plan::{End, Plan};
@@ -81,7 +81,7 @@ impl Asking<'_> {
     pub(super) async fn answer(&self, asked: &Asked) -> Result<Response, Refusal> {
         let text = self.door.documents.of(asked, self.principal.role(), &self.door.limits)?;
         let versions = self.context.engine.pointer.load();
-        let variables = serde_json::to_vec(&asked.variables).unwrap_or_default();
+        let variables = serde_json::to_vec(&asked.variables).expect("what was read from JSON is JSON");
         let operation = asked.operation.as_ref().map_or([&[][..], b""], |name| [name.as_bytes(), b"named"]);
         let words = [b"graphql", text.as_bytes(), operation[0], operation[1], &variables];
         let (key, questions) = (Questions::key(self.principal, &words), &self.context.questions);
@@ -215,7 +215,7 @@ impl Asking<'_> {
         let engine = &self.context.engine;
         let explained = if explain { Some(self.explained(prepared).await?) } else { None };
         let conditional = matches!(*self.method, Method::GET | Method::HEAD) && !explain;
-        let codings = self.codings();
+        let codings = codings(self.headers);
         let tags = prepared.parts.iter().map(|part| engine.tag(&part.plan, part.tree.clone()));
         let ahead = tags.collect::<Option<Vec<Tag>>>().map(|tags| self.tag(&prepared.slots, &tags));
         if let Some(tag) = ahead.filter(|_| conditional && !matches_any(self.headers))
@@ -283,13 +283,6 @@ impl Asking<'_> {
             }
         }
         Ok(all.into())
-    }
-
-    /// How the client takes an answer packed.
-    fn codings(&self) -> Codings {
-        let accepted = self.headers.get_all(header::ACCEPT_ENCODING).iter();
-        let accepted: Vec<&str> = accepted.map(|value| value.to_str().unwrap_or_default()).collect();
-        Codings::read((!accepted.is_empty()).then(|| accepted.join(",")).as_deref())
     }
 
     /// Says of an answer from memory how it may be given again. Of a live dataset, and with facts in it, it may not.

@@ -51,6 +51,14 @@ pub fn matched(headers: &HeaderMap, tag: Tag, codings: Codings) -> Option<Header
     found.next().map(|coding| etag(tag, coding))
 }
 
+/// How the client takes an answer packed.
+#[must_use]
+pub fn codings(headers: &HeaderMap) -> Codings {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let accepted: Vec<&str> = accepted.map(|value| value.to_str().unwrap_or_default()).collect();
+    Codings::read((!accepted.is_empty()).then(|| accepted.join(",")).as_deref())
+}
+
 /// Whether any answer at all would do.
 #[must_use]
 pub fn matches_any(headers: &HeaderMap) -> bool {

@@ -10,7 +10,7 @@ use super::private;
 use crate::encode::{Coding, Codings};
 use crate::engine::{Engine, Origin, Representation, Served, Stale, Tag};
 use crate::http::Problem;
-use crate::http::conditional::{etag, matched, matches_any};
+use crate::http::conditional::{codings, etag, matched, matches_any};
 use crate::plan::Plan;
 use crate::query::Cursor;
 
@@ -55,10 +55,7 @@ pub(super) async fn answer(
     keepers: Keepers,
 ) -> Result<Kept, Problem> {
     let conditional = keepers != Keepers::Nobody;
-    let accepted: Vec<&str> =
-        headers.get_all(header::ACCEPT_ENCODING).iter().map(|value| value.to_str().unwrap_or_default()).collect();
-    let accepted = (!accepted.is_empty()).then(|| accepted.join(","));
-    let codings = Codings::read(accepted.as_deref());
+    let codings = codings(headers);
     // Of what is published the tag is known before anything runs: a client that has it needs no database and no Redis.
     // `*` needs an answer, of which there may be none.
     if let Some(tag) = engine.tag(plan, representation).filter(|_| conditional && !matches_any(headers))

@@ -13,6 +13,20 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 /// A connection at rest for so long is closed, so that a burst leaves nothing behind.
 const REST_MAX: Duration = Duration::from_secs(300);
 
+/// Has the server look, while a statement runs, whether its client is still there: one that has gone leaves nothing running.
+/// Servers before 14 and some systems cannot, and end the statement when it ends.
+///
+/// # Errors
+/// When the connection is broken.
+pub async fn attend(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    const SET: &str = "SELECT pg_catalog.set_config(name, '1s', false) FROM pg_catalog.pg_settings \
+         WHERE name = 'client_connection_check_interval' AND max_val::bigint > 0";
+    match sqlx::raw_sql(SET).execute(connection).await {
+        Err(error) if error.as_database_error().is_none() => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Connections at rest, and how to make more.
 pub(super) struct Idle {
     options: PgConnectOptions,
@@ -44,7 +58,11 @@ impl Idle {
             return Ok(Lease { connection: Some(connection), opened, home: Arc::clone(self) });
         }
         let opened = crate::clock::instant();
-        let connecting = PgConnection::connect_with(&self.options);
+        let connecting = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            attend(&mut connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
         let connection =
             tokio::time::timeout(self.patience, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         Ok(Lease { connection: Some(connection), opened, home: Arc::clone(self) })

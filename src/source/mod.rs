@@ -39,6 +39,7 @@ use crate::plan::{Output, Plan, Value};
 
 pub use clickhouse::{ClickHouse, connect as clickhouse_client};
 pub use examine::{Examination, Finding, examine};
+pub use idle::attend;
 pub use load::{LoadError, Loader, Mode};
 pub use postgres::Postgres;
 pub use select::{Parents, counting, reading, statement};

@@ -1,7 +1,7 @@
 //! PostgreSQL by sqlx: prepared statements kept, binary rows, read-only sessions.
 //!
 //! A caller that goes away ends its statement: the driver sends no cancel request and would drain a dropped stream, so
-//! the connection is closed instead, and `client_connection_check_interval` makes the server notice.
+//! the connection is closed instead, and the server looks whether its client is there ([`attend`](super::attend)).
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -22,8 +22,6 @@ use super::{BatchStream, Error, Mismatch, Reading, Source, count};
 use crate::catalog::{Column, Dataset, Type};
 use crate::config;
 
-/// How soon the server notices that a caller has gone.
-const CONNECTION_CHECK: &str = "1s";
 /// A connection that broke before its first row is replaced so often.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -45,7 +43,6 @@ impl Postgres {
         let options = options.application_name("martello").options([
             ("default_transaction_read_only", "on".to_owned()),
             ("statement_timeout", format!("{}ms", config.statement_timeout.as_millis())),
-            ("client_connection_check_interval", CONNECTION_CHECK.to_owned()),
             // Text arrives as UTF-8 and instants as UTC, whatever the server's defaults.
             ("client_encoding", "UTF8".to_owned()),
             ("timezone", "UTC".to_owned()),

@@ -169,6 +169,42 @@ async fn columns_come_in_the_contract_s_types_whatever_the_table_has() {
     server.stop().await;
 }
 
+/// Where all rows are read, decimals come as the integers that they are stored as.
+#[tokio::test]
+async fn decimals_are_the_same_in_streams_and_in_pages() {
+    let columns = COLUMNS
+        .replace("price Decimal(9, 2)", "price Nullable(Decimal(18, 4))")
+        .replace("whole Int32", "whole Decimal(9, 2)");
+    let rows = ROWS
+        .replace(" 1.25, 3,", " -99999999999999.9999, -9999999.99,")
+        .replace(" -0.01, -4,", " NULL, -0.01,")
+        .replace(" 9999999.99, 0,", " 0.0001, 9999999.99,");
+    let trial = Trial::new("clickhouse_digits", &columns, &rows);
+    let file = trial.folder.path().join("datasets/odd.yaml");
+    let contract = std::fs::read_to_string(&file).expect("a contract");
+    let nullable = contract.replace("type: 'decimal(18,4)',", "type: 'decimal(18,4)', nullable: true,");
+    assert_ne!(contract, nullable);
+    std::fs::write(&file, nullable).expect("written");
+    let server = Server::start(trial.config()).await;
+    let streamed = async |more: &str| {
+        let target = format!("/v1/datasets/odd/rows?limit=all&select=id,price,whole&{more}");
+        server.get("any", &target).await.text()
+    };
+    let lines = [
+        r#"{"id":1,"price":-99999999999999.9999,"whole":-9999999.99}"#,
+        r#"{"id":2,"price":null,"whole":-0.01}"#,
+        r#"{"id":3,"price":0.0001,"whole":9999999.99}"#,
+    ];
+    assert_eq!(streamed("format=ndjson&sort=id").await.lines().collect::<Vec<_>>(), lines);
+    assert_eq!(streamed("format=ndjson&sort=-price").await.lines().collect::<Vec<_>>(), [lines[1], lines[2], lines[0]]);
+    assert_eq!(streamed("format=ndjson&price.gt=-1").await.lines().collect::<Vec<_>>(), [lines[2]]);
+    let csv = "id,price,whole\r\n1,-99999999999999.9999,-9999999.99\r\n2,,-0.01\r\n3,0.0001,9999999.99\r\n";
+    assert_eq!(streamed("format=csv&sort=id").await, csv);
+    let page = server.get("any", "/v1/datasets/odd/rows?select=id,price,whole&sort=id").await.text();
+    assert!(page.starts_with(&format!("{{\"data\":[{}]", lines.join(","))), "{page}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_type_that_cannot_hold_the_contract_s_is_told_with_both_names() {
     let columns = COLUMNS
