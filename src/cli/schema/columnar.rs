@@ -98,6 +98,10 @@ async fn planned(
     }
     let mut wish = places.read(to, &databases, looking).await.context("read what is wished")?;
     wish.renames.extend(renames.iter().cloned());
+    // What a server was set up as is nobody's wish for another.
+    if let (Origin::Database(_), Some(own)) = (to, &mut wish.model.own) {
+        own.engine.clear();
+    }
     databases.extend(wish.model.databases.keys().cloned());
     let is = match is {
         Some(made) => made,

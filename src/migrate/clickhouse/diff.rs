@@ -76,7 +76,8 @@ pub fn diff(from: &Model, to: &Model, drop_old: bool) -> Vec<Step> {
     }
     steps.extend(database::ended(from, to));
     if drop_old {
-        for left in &from.left {
+        let stays = |left: &&String| parted(left).0.is_none_or(|database| to.databases.contains_key(&database));
+        for left in from.left.iter().filter(stays) {
             let step = Step::new(format!("DROP TABLE IF EXISTS {}{CLUSTER}", relation(left)));
             steps.push(step.risking(Hazard::DeletesData, "what was kept when the table was built anew goes for good"));
         }

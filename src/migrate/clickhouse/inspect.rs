@@ -74,11 +74,12 @@ pub async fn inspect(connection: &Connection, live: &[&str], others: &[String]) 
     databases.extend(live.iter().copied().filter(|it| !it.is_empty()));
     let names: Vec<(String, String)> = rows.iter().map(|row| (row.database.clone(), row.name.clone())).collect();
     for mut row in rows {
-        let is_own = row.database == own;
-        if is_own && OWN.iter().any(|own| row.name.starts_with(own)) {
+        let database = beside.iter().find(|(name, _)| *name == row.database).map(|(_, so)| so.as_str());
+        if OWN.iter().any(|own| row.name.starts_with(own)) {
+            // A ledger may be in a database of its own.
+            model.held.extend(database.map(str::to_owned));
             continue;
         }
-        let database = beside.iter().find(|(name, _)| *name == row.database).map(|(_, so)| so.as_str());
         let so = called(database, &row.name);
         let begun = [NEW, LATE].iter().any(|end| {
             let of = row.name.strip_suffix(end);

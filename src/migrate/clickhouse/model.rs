@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
 
 use super::database::Database;
-use super::names::called;
+use super::names::{called, parted};
 use super::text::{DATABASE, Kind, tokens};
 
 /// A schema.
@@ -21,6 +21,9 @@ pub struct Model {
     /// Whether the database is still to be made.
     #[serde(skip)]
     pub missing: bool,
+    /// Other databases in which something is left alone: they stay.
+    #[serde(skip)]
+    pub held: BTreeSet<String>,
     /// What was found and is not looked at, in words.
     #[serde(skip)]
     pub unseen: Vec<String>,
@@ -297,9 +300,17 @@ impl Model {
         out
     }
 
-    /// Takes out what matches a pattern, a name with `*` for any run of characters.
+    /// Takes out what matches a pattern, a name with `*` for any run of characters; a database goes with all that is in it.
     pub fn ignore(&mut self, patterns: &[String]) {
-        self.objects.retain(|name, _| !patterns.iter().any(|pattern| matches(pattern, name)));
+        let is_meant = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
+        self.databases.retain(|name, _| !is_meant(name));
+        let (databases, held) = (&self.databases, &mut self.held);
+        self.objects.retain(|name, _| {
+            let database = parted(name).0;
+            let stays = !is_meant(name) && database.as_ref().is_none_or(|of| databases.contains_key(of));
+            held.extend(database.filter(|_| !stays));
+            stays
+        });
     }
 }
 
@@ -331,6 +342,30 @@ mod tests {
             model.objects.insert(name, object);
         }
         assert_eq!(model.ordered(), ["t", "d", "b", "a"]);
+    }
+
+    #[test]
+    fn a_database_in_which_something_is_left_alone_is_held() {
+        let model = |patterns: &[&str]| {
+            let mut model = Model::default();
+            for database in ["x", "y"] {
+                model.databases.insert(database.to_owned(), Database::default());
+                for name in ["a", "b"] {
+                    let (name, object) =
+                        read(&format!("CREATE TABLE {database}.{name} (`x` UInt8) ENGINE = Memory"), &["m"], "")
+                            .expect("an object");
+                    model.objects.insert(name, object);
+                }
+            }
+            model.ignore(&patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Vec<_>>());
+            model
+        };
+        let one = model(&["x.a"]);
+        assert_eq!(one.objects.keys().collect::<Vec<_>>(), ["x.b", "y.a", "y.b"]);
+        assert_eq!((one.databases.len(), one.held.iter().collect::<Vec<_>>()), (2, vec![&"x".to_owned()]));
+        let whole = model(&["x"]);
+        assert_eq!(whole.objects.keys().collect::<Vec<_>>(), ["y.a", "y.b"]);
+        assert_eq!(whole.databases.keys().collect::<Vec<_>>(), ["y"]);
     }
 
     #[test]

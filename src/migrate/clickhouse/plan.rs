@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::folder::{File, Folder, SUM_FILE};
 use super::super::schema::{Hazard, Origin, Rehearsal, Rename};
 use super::connection::{Connection, quoted};
+use super::database;
 use super::database::Database;
 use super::diff::diff;
 use super::error::Error;
@@ -219,6 +220,10 @@ fn as_said(to: &mut Model, from: &Model) -> Result<(), Error> {
         let [is, wished] = [is, wished].map(|it| it.engine_name().to_owned());
         return Err(Error::Engine { database: database.to_owned(), is, wished });
     }
+    // What is left alone would go with its database.
+    for (name, is) in from.databases.iter().filter(|(name, _)| from.held.contains(*name)) {
+        to.databases.entry(name.clone()).or_insert_with(|| is.clone());
+    }
     if to.own.is_none() {
         to.own = if from.missing { Some(Database::default()) } else { from.own.clone() };
     }
@@ -253,8 +258,12 @@ async fn tried(
     if let Some(first) = diff(&copy, &plain, false).first() {
         return Err(unproven(format!("the copy is not what it should be: it lacks {:?}", first.sql)));
     }
-    let mut steps = Vec::new();
     let mut now = from.clone();
+    // What has a new name may go where there is nothing yet.
+    let mut steps = database::begun(from, to);
+    rehearse(scratch, &steps, &others).await?;
+    now.databases.extend(to.databases.clone());
+    (now.own, now.missing) = (to.own.clone(), to.missing);
     for rename in renames {
         let Some((step, next)) = renamed(&now, to, rename)? else { continue };
         rehearse(scratch, std::slice::from_ref(&step), &others).await?;

@@ -111,7 +111,7 @@ impl Written {
     fn changed(&mut self, change: Change) {
         match change {
             Change::Made(of, it) => drop(self.databases.insert(of, it)),
-            Change::Told(of, comment) => drop(self.databases.entry(of).or_default().comment = comment),
+            Change::Told(of, comment) => self.databases.entry(of).or_default().comment = comment,
             Change::Dropped(of) => self.moved(&of, None),
             Change::Renamed(of, to) => self.moved(&of, Some(&to)),
         }
@@ -311,7 +311,10 @@ fn adapted(sql: &str, live: &[&str], scratch: &str, within: &str, written: &mut 
     let words = tokens(sql);
     let mut out = String::with_capacity(sql.len());
     let mut done = 0;
-    let made = made(&words).map(|words| so_called(words, live, scratch, within));
+    let named = made(&words);
+    // Where a `USE` says whose it is, the text alone does not.
+    let is_whole = within == scratch || named.is_some_and(|words| words.len() > 1);
+    let made = named.map(|words| so_called(words, live, scratch, within));
     for (place, word) in words.iter().enumerate() {
         let next = |offset: usize| words.get(place + offset);
         if word.is("ON")
@@ -352,7 +355,7 @@ fn adapted(sql: &str, live: &[&str], scratch: &str, within: &str, written: &mut 
     }
     out += &sql[done..];
     if words.iter().take(4).any(|word| word.is("DICTIONARY"))
-        && let Some(made) = made
+        && let Some(made) = made.filter(|_| is_whole)
     {
         written.dictionaries.insert(made, moved(&out, live, "", DATABASE));
     }

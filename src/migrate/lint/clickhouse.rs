@@ -127,6 +127,12 @@ impl Replayed<'_> {
             {
                 let name = rest.iter().find(|word| !word.is("IF") && !word.is("EXISTS"));
                 let name = name.map(Token::name).unwrap_or_default();
+                // One that the file itself has made had nobody's rows.
+                let is_new = !self.first.databases.contains_key(&name)
+                    && self.steps.iter().any(|step| step.before.databases.contains_key(&name));
+                if is_new {
+                    continue;
+                }
                 found.push(Found::new("DS101", at, format!("database {name} is dropped, and all that is in it")));
             }
         }
@@ -140,14 +146,25 @@ impl Replayed<'_> {
         let Step { statement, before, after } = step;
         let mut find = |code, text: String| found.push(Found::new(code, *statement, text));
         let words = tokens(&self.statements[*statement].text);
+        // What goes with its database has been told of with that.
+        if let [first, second, ..] = &words[..]
+            && first.is("DROP")
+            && second.is("DATABASE")
+        {
+            return;
+        }
         let renames = words.iter().any(|word| word.is("RENAME"));
         for (name, object) in before.objects.iter().filter(|(name, _)| self.first.objects.contains_key(*name)) {
             match (object, after.objects.get(name)) {
                 (object, None) if renames => {
-                    let came = after
-                        .objects
-                        .iter()
-                        .find(|(other, it)| !before.objects.contains_key(*other) && it.kind() == object.kind());
+                    let came = |same_name: bool| {
+                        after.objects.iter().find(|(other, it)| {
+                            let is_new = !before.objects.contains_key(*other) && it.kind() == object.kind();
+                            is_new && (!same_name || other.rsplit('.').next() == name.rsplit('.').next())
+                        })
+                    };
+                    // In another database it may be called the same.
+                    let came = came(true).or_else(|| came(false));
                     // Readers of the old name go on by a view of it.
                     if let Some((to, _)) = came.filter(|_| !self.last.objects.contains_key(name)) {
                         let kind = object.kind();

@@ -1,6 +1,7 @@
 //! A schema of ClickHouse as it should be: whatever is, the plan leads to the wish, rows stay where they can, and then there
 //! is nothing to be done.
 
+mod databases;
 mod pairs;
 
 use std::time::Duration;
