@@ -273,6 +273,34 @@ fn what_new_files_do_to_a_clickhouse_is_found_before_they_are_merged() {
 }
 
 #[test]
+fn what_costs_by_its_size_says_how_large_it_is() {
+    let trial = Trial::new(&[]);
+    let beside = trial.database.beside("x");
+    let x = beside.name();
+    let base = format!(
+        "CREATE TABLE t (a UInt64, b UInt8) ENGINE = MergeTree ORDER BY a;\nCREATE DATABASE {x};\n\
+         CREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a;\n"
+    );
+    trial.write("1_base.sql", &base);
+    trial.at(&["apply"]).well();
+    trial.database.run("INSERT INTO t SELECT number, 1 FROM numbers(1234)");
+    trial.database.run(&format!("INSERT INTO {x}.t SELECT number FROM numbers(56)"));
+    trial.write("2_new.sql", &format!("ALTER TABLE t DROP COLUMN b;\nDROP TABLE {x}.t;"));
+    let texts = |ran: Ran| -> Vec<String> {
+        let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
+        let findings = report["findings"].as_array().expect("findings").iter();
+        let sized = findings.filter(|it| it["code"].as_str().is_some_and(|code| code.starts_with("CH")));
+        sized.map(|it| it["text"].as_str().expect("a text").to_owned()).collect()
+    };
+    let found = texts(trial.at(&["lint", "--format", "json"]));
+    let [column, table] = &found[..] else { panic!("{found:?}") };
+    assert!(column.contains("; it has 1234 rows in ") && column.ends_with("B now"), "{column}");
+    assert!(table.contains("; it has 56 rows in "), "{table}");
+    // A server for scratch databases has none of its rows.
+    assert!(texts(trial.over(&["lint", "--format", "json"])).iter().all(|text| !text.contains("it has")));
+}
+
+#[test]
 fn a_contract_that_a_clickhouse_would_break_is_named() {
     let schema = |name: &str| {
         std::fs::read_to_string(repository().join(format!("schema/clickhouse/{name}.sql"))).expect("a text")
@@ -438,6 +466,9 @@ fn a_folder_makes_databases_and_leads_them_up_and_down() {
     let to = trial.wish.path().display().to_string();
     let drift = martello(&["schema", "diff", "--from", &trial.database.url(), "--to", &to, "--exit-code"]);
     assert_eq!(run(drift).well(), "");
+    // A database is a wish as well, with those others that are named.
+    let ran = trial.over(&["diff", "--exit-code", "--to", &trial.database.url(), "--database", y]);
+    assert_eq!(ran.well(), "synced: the folder makes what is wished\n");
     // What it would take away is asked for, and what others have put beside it is seen.
     trial.database.run(&format!("CREATE TABLE {y}.by_hand (a UInt8) ENGINE = Memory"));
     let ran = trial.at(&["down"]);

@@ -41,7 +41,7 @@ pub(super) use plan::{difference, made, unreplicated};
 pub use run::{Done, run};
 pub(super) use scratch::{Replay, within};
 pub(super) use session::Session;
-pub(super) use spare::{filled, spare};
+pub(super) use spare::{Sizes, filled, sizes, spare};
 pub use step::{Copying, Step, script};
 pub(super) use text::{Token, tokens};
 

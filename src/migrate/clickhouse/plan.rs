@@ -19,8 +19,6 @@ use super::scratch::{Replay, rehearse, within};
 use super::step::Step;
 use super::write::{self, CLUSTER};
 
-/// The directive by which the SQL of a wish says that something has a new name.
-const RENAME: &str = "-- martello:rename ";
 /// What a rehearsal leaves to be done is planned so often again.
 const ROUNDS_MAX: usize = 3;
 
@@ -117,11 +115,7 @@ pub async fn read(
                 folder.check()?;
             }
             let server = server.ok_or_else(|| Error::NoServer { path: path.clone() })?;
-            let lines = folder.files().iter().flat_map(|file| file.text.lines());
-            let directives = lines.filter_map(|line| line.trim().strip_prefix(RENAME));
-            let renames = directives.filter_map(|rest| rest.trim().split_once(char::is_whitespace));
-            let renames =
-                renames.map(|(old, new)| Rename { old: old.to_owned(), new: new.trim().to_owned() }).collect();
+            let renames = Rename::said(folder.files());
             let files = match path.join(SUM_FILE).is_file() {
                 true => folder.replayed(),
                 false => folder.files().iter().collect(),

@@ -1,9 +1,11 @@
-//! What would really be lost: a table without rows and a column without values hold nobody's data.
+//! What would really be lost: a table without rows and a column without values hold nobody's data. And how much there is.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::super::schema::Hazard;
-use super::connection::{Connection, Failure, quoted};
+use super::connection::{Connection, Failure, literal, quoted};
 use super::diff::VALUES_GO;
 use super::model::{Column, Model, Object, Table, View};
 use super::names::{called, relation, relation_quoted};
@@ -28,6 +30,35 @@ pub(in crate::migrate) async fn filled(connection: &Connection, model: &Model) -
         false => Some(called(Some(other(own, &database)?), &name)),
     });
     Ok(names.filter(|name| model.objects.contains_key(name)).collect())
+}
+
+/// How large tables are, in words, by what they are called.
+pub(in crate::migrate) type Sizes = BTreeMap<String, String>;
+
+/// A table, and how large it is.
+#[derive(Deserialize)]
+struct Sized {
+    database: String,
+    name: String,
+    rows: u64,
+    bytes: String,
+}
+
+/// How large the tables of a database are, and those of others.
+pub(in crate::migrate) async fn sizes(connection: &Connection, others: &BTreeSet<&String>) -> Result<Sizes, Failure> {
+    let own = connection.database();
+    let names: Vec<String> = others.iter().map(|name| name.as_str()).chain([own]).map(literal).collect();
+    let question = format!(
+        "SELECT database, name, ifNull(total_rows, 0) AS rows, formatReadableSize(ifNull(total_bytes, 0)) AS bytes \
+         FROM system.tables WHERE database IN ({}) AND total_rows IS NOT NULL ORDER BY database, name",
+        names.join(", ")
+    );
+    let place = if connection.cluster().is_some() { " on one server" } else { "" };
+    let sized = |Sized { database, name, rows, bytes }| {
+        let database = Some(database).filter(|database| database != own);
+        (called(database.as_deref(), &name), format!("{rows} rows in {bytes}{place}"))
+    };
+    Ok(connection.rows(&question).await?.into_iter().map(sized).collect())
 }
 
 /// Takes the hazard of lost data off a step that takes none away. One server of many does not know.

@@ -63,6 +63,7 @@ async fn led(
         database: Some(database.database().to_owned()),
         cluster: database.cluster().map(str::to_owned),
         ignore: options.scope.ignore.clone(),
+        databases: Vec::new(),
     };
     let server = match &options.dev_url {
         Some(url) => connect(url).await?.within_name(database.database()),

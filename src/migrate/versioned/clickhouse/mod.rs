@@ -26,6 +26,8 @@ pub struct Place {
     pub cluster: Option<String>,
     /// Names that are left alone.
     pub ignore: Vec<String>,
+    /// Databases of a wish besides those that files make.
+    pub databases: Vec<String>,
 }
 
 impl Place {
@@ -111,7 +113,7 @@ pub async fn diff(
     folder.distinct()?;
     let server = place.open().await?;
     let is = place.made(&server, &folder.replayed()).await?;
-    let others: Vec<String> = is.databases.keys().cloned().collect();
+    let others: Vec<String> = is.databases.keys().chain(&place.databases).cloned().collect();
     let mut wish = read(wished, Some(&server), &[server.database()], &others, &place.ignore).await?;
     wish.renames.extend(renames.iter().cloned());
     let plan = plan(&is, &wish, Some(&server), &place.making(&server), Rehearsal::Done).await?;
