@@ -185,22 +185,17 @@ impl<'s> Replay<'s> {
         let line = file.line(statement.at);
         let sql = statement.text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
         let words = tokens(sql);
-        if let Some(what) = server_wide(&words) {
-            self.written.unseen.push(format!("{what} ({}, line {line})", file.name));
-            return Ok(());
-        }
         let scratch = self.scratch.database();
         let elsewhere_is = |database| Error::Elsewhere { file: file.name.clone(), line, database };
         let failed = |source| Error::Wish { file: file.name.clone(), line, source };
-        if let Some(change) = change(sql) {
-            return match self.of_database(change).await.map_err(failed)? {
-                true => Ok(()),
-                false => {
-                    let what = words.iter().take(2).map(|word| word.text.to_ascii_uppercase()).collect::<Vec<_>>();
-                    self.written.unseen.push(format!("{} ({}, line {line})", what.join(" "), file.name));
-                    Ok(())
-                }
-            };
+        if let Some(change) = change(sql)
+            && self.of_database(change).await.map_err(failed)?
+        {
+            return Ok(());
+        }
+        if let Some(what) = server_wide(&words) {
+            self.written.unseen.push(format!("{what} ({}, line {line})", file.name));
+            return Ok(());
         }
         if let [first, database, ..] = &words[..]
             && first.is("USE")
