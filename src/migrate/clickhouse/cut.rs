@@ -1,5 +1,6 @@
 //! Reads the server's own `CREATE` statements: cuts them into clauses, and understands none of them.
 
+use super::connection::quoted;
 use super::model::{Column, Dictionary, Object, Table, View};
 use super::names::called;
 use super::text::{DATABASE, Kind, Token, moved, split, tokens};
@@ -69,7 +70,9 @@ fn text_of(clause: &str) -> String {
 
 /// Reads what a server says of an object: its name, and the object. Names of those databases are its own.
 pub(super) fn read(create: &str, databases: &[&str], comment: &str) -> Option<(String, Object)> {
-    let create = moved(create, databases, "", DATABASE);
+    let bare = moved(create, databases, "", DATABASE);
+    // In another database a bare name may mean one of its own.
+    let create = if is_elsewhere(&bare) { moved(create, databases, &quoted(DATABASE), DATABASE) } else { bare };
     let words = tokens(&create);
     let mut place = 1;
     while words.get(place).is_some_and(|token| token.is("OR") || token.is("REPLACE") || token.is("MATERIALIZED")) {
@@ -94,6 +97,13 @@ pub(super) fn read(create: &str, databases: &[&str], comment: &str) -> Option<(S
         _ => return None,
     };
     Some((of, object))
+}
+
+/// Whether what a statement makes has the name of a database before its own.
+fn is_elsewhere(create: &str) -> bool {
+    let words = tokens(create);
+    let kind = words.iter().position(|word| ["TABLE", "VIEW", "DICTIONARY"].iter().any(|kind| word.is(kind)));
+    kind.and_then(|at| words.get(at + 2)).is_some_and(|point| point.text == ".")
 }
 
 /// The last word of the name that a text begins with, and what is so called.
@@ -309,6 +319,12 @@ mod tests {
         assert_eq!(view.columns, "`k` String, `s` UInt64");
         assert_eq!(view.security, "DEFINER = d SQL SECURITY DEFINER");
         assert_eq!(view.query, "SELECT b AS k, count() AS s FROM u GROUP BY b");
+        // Whose a table is that one of another database names is said.
+        let Object::View(view) = object("CREATE MATERIALIZED VIEW x.v TO m.t (`k` String) AS SELECT k FROM m.u", "")
+        else {
+            panic!("a view")
+        };
+        assert_eq!((view.to.as_str(), view.query.as_str()), ("{database}.t", "SELECT k FROM `{database}`.u"));
         let create = "CREATE MATERIALIZED VIEW m.v (`k` String) ENGINE = SummingMergeTree ORDER BY k SETTINGS \
                       index_granularity = 8192 AS SELECT k FROM m.u";
         let Object::View(view) = object(create, "") else { panic!("a view") };

@@ -6,6 +6,7 @@ use super::super::schema::Hazard;
 use super::connection::literal;
 use super::cut::Clauses;
 use super::model::Model;
+use super::names::parted;
 use super::step::Step;
 use super::text::{Token, tokens};
 use super::write::{CLUSTER, OWN, REPLICAS, name};
@@ -122,14 +123,17 @@ pub(super) fn begun(from: &Model, to: &Model) -> Vec<Step> {
     steps
 }
 
-/// What drops databases that are not wished, after everything else.
+/// What drops databases that are not wished, after everything else: those first that lean on others.
 pub(super) fn ended(from: &Model, to: &Model) -> Vec<Step> {
-    let gone = from.databases.keys().filter(|of| !to.databases.contains_key(*of));
-    gone.map(|of| {
-        let step = Step::new(format!("DROP DATABASE {}{CLUSTER}", name(of)));
-        step.risking(Hazard::DeletesData, "the database goes with all that is in it")
-    })
-    .collect()
+    let ordered: Vec<_> = from.ordered().into_iter().rev().map(|of| parted(of).0).collect();
+    let mut gone: Vec<&String> = from.databases.keys().filter(|of| !to.databases.contains_key(*of)).collect();
+    gone.sort_by_key(|of| ordered.iter().position(|database| database.as_ref() == Some(of)));
+    gone.into_iter()
+        .map(|of| {
+            let step = Step::new(format!("DROP DATABASE {}{CLUSTER}", name(of)));
+            step.risking(Hazard::DeletesData, "the database goes with all that is in it")
+        })
+        .collect()
 }
 
 #[cfg(test)]

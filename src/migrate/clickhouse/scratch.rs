@@ -42,6 +42,10 @@ pub(in crate::migrate) async fn within<T, E: From<Error>>(
 /// Drops a scratch database and its others, even where one of them does not go.
 async fn drop_all(server: &Connection, scratch: &str) -> Result<(), Failure> {
     let others = format!("SELECT name FROM system.databases WHERE startsWith(name, {})", literal(&inner(scratch, "")));
+    // They may lean on one another, and all of them go.
+    let server = ["check_table_dependencies", "check_referential_table_dependencies"]
+        .iter()
+        .fold(server.clone(), |server, setting| server.with(setting, "0"));
     let (others, mut dropped) = match server.texts(&others).await {
         Ok(others) => (others, Ok(())),
         Err(failure) => (Vec::new(), Err(failure)),

@@ -23,15 +23,16 @@ pub(super) fn name(name: &str) -> String {
 
 /// The statement as it runs: in a database, on a cluster or on none.
 pub(super) fn live(sql: &str, database: &str, on_cluster: &str) -> String {
-    let sql = sql.replace(CLUSTER, on_cluster).replace(REPLICAS, "").replace(OWN, &name(database));
-    moved(&sql, &[DATABASE], DATABASE, database)
+    let own = if database.is_empty() { String::new() } else { name(database) };
+    let sql = sql.replace(CLUSTER, on_cluster).replace(REPLICAS, "").replace(OWN, &own);
+    moved(&sql, &[DATABASE], &own, database)
 }
 
 /// The statement as it is tried: in a scratch database, on one server, without replicas. Nothing where it is about a database
 /// that the scratch one stands for.
 pub(super) fn tried(sql: &str, database: &str) -> String {
     let sql: String = sql.replace(CLUSTER, "").split(REPLICAS).step_by(2).collect();
-    moved(&sql, &[DATABASE], DATABASE, database)
+    moved(&sql, &[DATABASE], &name(database), database)
 }
 
 /// A column with all that it has.
@@ -141,7 +142,8 @@ pub(super) fn view(of: &str, view: &View, word: &str) -> String {
     if !view.comment.is_empty() {
         text += &format!("\nCOMMENT {}", literal(&view.comment));
     }
-    text
+    // What is made names what it means in the database where that is said, whatever it is called.
+    moved(&text, &[DATABASE], "", DATABASE)
 }
 
 #[cfg(test)]
