@@ -79,7 +79,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "ORIGIN", required_unless_present = "plan")]
         to: Option<String>,
         /// A plan that was written with --out; refused where the database is no longer what it was.
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "ignore", "grantee", "rename"])]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "ignore", "grantee", "rename", "database"])]
         plan: Option<PathBuf>,
         /// A hazard that is accepted, or several with commas between them.
         #[arg(long, value_name = "HAZARD", value_delimiter = ',', value_parser = hazard)]
@@ -114,6 +114,9 @@ pub(super) struct Looking {
     /// Names that are left alone, of a schema or in one, with * for any characters. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     ignore: Vec<String>,
+    /// A database of ClickHouse that is compared besides that of the URL and those that a folder makes. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    database: Vec<String>,
     /// The cluster of ClickHouse on which every statement runs [default: that of ?cluster= in the URL].
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,

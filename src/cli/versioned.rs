@@ -74,6 +74,15 @@ impl On {
         bail!("choose a server for scratch databases: expected --dev-url postgres://… or clickhouse://…")
     }
 
+    /// The URL of the database that files are for, where one is given.
+    fn meant(&self, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<Option<String>> {
+        match (&self.url, &self.source) {
+            (Some(url), _) => Ok(Some(url.clone())),
+            (None, Some(name)) => source_url(&config()?, name).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// The same where it is a ClickHouse, and the database that is meant.
     fn place(
         &self,
@@ -84,11 +93,7 @@ impl On {
         if !is_clickhouse(server) {
             return Ok(None);
         }
-        let meant = match (&self.dev_url, &self.url, &self.source) {
-            (Some(_), Some(url), _) => Some(url.clone()),
-            (Some(_), None, Some(name)) => Some(source_url(&config()?, name)?),
-            _ => None,
-        };
+        let meant = self.meant(config)?.filter(|_| self.dev_url.is_some());
         let place = Place::of(server, meant.as_deref());
         let cluster = looking.cluster.clone().or(place.cluster);
         Ok(Some(Place { cluster, ignore: looking.ignore.clone(), ..place }))
@@ -142,6 +147,9 @@ pub(super) struct Diff {
     /// Names that have changed, as OLD=NEW. May be repeated.
     #[arg(long, value_name = "OLD=NEW", value_parser = rename)]
     rename: Vec<Rename>,
+    /// A database of ClickHouse that is wished besides those that folders make, where the wish is a database. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    database: Vec<String>,
     /// Show the files, and write none.
     #[arg(long)]
     dry_run: bool,
@@ -165,7 +173,10 @@ pub(super) async fn diff(command: Diff, config: impl Fn() -> anyhow::Result<Conf
     let (server, scope) = (command.on.server(&config)?, command.looking.scope());
     let (renames, name) = (&command.rename, command.name.as_deref());
     let change = match command.on.place(&server, &command.looking, &config)? {
-        Some(place) => versioned::clickhouse::diff(&folder, &wished, renames, &place, name).await?,
+        Some(place) => {
+            let place = Place { databases: command.database, ..place };
+            versioned::clickhouse::diff(&folder, &wished, renames, &place, name).await?
+        }
         None => versioned::diff(&folder, &wished, renames, &server, &scope, name).await?,
     };
     for what in &change.unseen {
@@ -228,6 +239,7 @@ pub(super) async fn lint(command: &Lint, config: impl Fn() -> anyhow::Result<Con
     let folder = command.dir.read(false)?;
     let server = command.on.server(&config)?;
     let place = command.on.place(&server, &Looking::default(), &config)?;
+    let meant = command.on.meant(&config)?;
     let scheme = if place.is_some() { "clickhouse" } else { "postgres" };
     let config = config()?;
     // Whoever has only migrations has promised nothing.
@@ -249,6 +261,7 @@ pub(super) async fn lint(command: &Lint, config: impl Fn() -> anyhow::Result<Con
         },
         server,
         database: place.and_then(|place| place.database),
+        meant,
         grantees: command.grantee.clone(),
         datasets: datasets.map(|dataset| &**dataset).collect(),
         sources: sources.iter().map(|(name, source)| ((*name).clone(), (*source).clone())).collect(),

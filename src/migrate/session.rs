@@ -12,6 +12,7 @@ use super::folder::Transactions;
 use super::ledger::{Ledger, Revision, TABLE};
 use super::target::Target;
 use crate::clock;
+use crate::source::attend;
 
 /// How long a database may take to let a command in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -80,12 +81,7 @@ impl Session {
     /// Has the server look, while a statement runs, whether its client is still there: one that was killed leaves nothing
     /// running. Servers before 14 and some systems cannot, and end the statement when it ends.
     pub(super) async fn attend(&mut self) -> Result<(), Error> {
-        const SET: &str = "SELECT pg_catalog.set_config(name, '1s', false) FROM pg_catalog.pg_settings \
-             WHERE name = 'client_connection_check_interval' AND max_val::bigint > 0";
-        match sqlx::raw_sql(SET).execute(&mut self.connection).await {
-            Err(error) if error.as_database_error().is_none() => Err(failed("set up the session")(error)),
-            _ => Ok(()),
-        }
+        attend(&mut self.connection).await.map_err(failed("set up the session"))
     }
 
     /// Takes the lock, and holds it until the session ends. It is tried, not waited for: one who waits has a snapshot, for

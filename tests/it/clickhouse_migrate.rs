@@ -28,6 +28,11 @@ impl Database {
         Self(name.to_owned(), false)
     }
 
+    /// One that is called after this one; whoever makes it, it goes with the test.
+    pub fn beside(&self, end: &str) -> Self {
+        Self(format!("{}_{end}", self.0), true)
+    }
+
     pub fn name(&self) -> &str {
         &self.0
     }

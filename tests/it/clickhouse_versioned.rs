@@ -273,6 +273,34 @@ fn what_new_files_do_to_a_clickhouse_is_found_before_they_are_merged() {
 }
 
 #[test]
+fn what_costs_by_its_size_says_how_large_it_is() {
+    let trial = Trial::new(&[]);
+    let beside = trial.database.beside("x");
+    let x = beside.name();
+    let base = format!(
+        "CREATE TABLE t (a UInt64, b UInt8) ENGINE = MergeTree ORDER BY a;\nCREATE DATABASE {x};\n\
+         CREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a;\n"
+    );
+    trial.write("1_base.sql", &base);
+    trial.at(&["apply"]).well();
+    trial.database.run("INSERT INTO t SELECT number, 1 FROM numbers(1234)");
+    trial.database.run(&format!("INSERT INTO {x}.t SELECT number FROM numbers(56)"));
+    trial.write("2_new.sql", &format!("ALTER TABLE t DROP COLUMN b;\nDROP TABLE {x}.t;"));
+    let texts = |ran: Ran| -> Vec<String> {
+        let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
+        let findings = report["findings"].as_array().expect("findings").iter();
+        let sized = findings.filter(|it| it["code"].as_str().is_some_and(|code| code.starts_with("CH")));
+        sized.map(|it| it["text"].as_str().expect("a text").to_owned()).collect()
+    };
+    let found = texts(trial.at(&["lint", "--format", "json"]));
+    let [column, table] = &found[..] else { panic!("{found:?}") };
+    assert!(column.contains("; it has 1234 rows in ") && column.ends_with("B now"), "{column}");
+    assert!(table.contains("; it has 56 rows in "), "{table}");
+    // A server for scratch databases has none of its rows.
+    assert!(texts(trial.over(&["lint", "--format", "json"])).iter().all(|text| !text.contains("it has")));
+}
+
+#[test]
 fn a_contract_that_a_clickhouse_would_break_is_named() {
     let schema = |name: &str| {
         std::fs::read_to_string(repository().join(format!("schema/clickhouse/{name}.sql"))).expect("a text")
@@ -403,6 +431,102 @@ fn a_clickhouse_that_is_not_what_its_ledger_says_is_left_alone_and_one_on_the_wa
     assert!(ran.complaint().contains("below 1: it is a baseline"), "{}", ran.err);
     trial.at(&["down"]).well();
     assert_eq!(trial.ledger(), "1");
+}
+
+#[test]
+fn a_folder_makes_databases_and_leads_them_up_and_down() {
+    let trial = Trial::new(&[]);
+    let (beside, other) = (trial.database.beside("x"), trial.database.beside("y"));
+    let (own, x, y) = (trial.database.name(), beside.name(), other.name());
+    let first = format!(
+        "CREATE DATABASE IF NOT EXISTS {x};\nCREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a;\n\
+         CREATE VIEW v AS SELECT a FROM {x}.t;\n"
+    );
+    trial.write("1_first.sql", &first);
+    let wish = format!(
+        "CREATE DATABASE {x} COMMENT 'sums';
+         CREATE DATABASE {y};
+         CREATE TABLE {x}.t (a UInt64, b UInt8) ENGINE = MergeTree ORDER BY a;
+         CREATE TABLE {y}.sums (a UInt64, n UInt64) ENGINE = SummingMergeTree ORDER BY a;
+         CREATE MATERIALIZED VIEW {own}.passing TO {y}.sums AS SELECT a, count() AS n FROM {x}.t GROUP BY a;
+         CREATE VIEW v AS SELECT a FROM {x}.t;"
+    );
+    trial.wished(&wish);
+    trial.diff(&["more"]).well();
+    let text = trial.files()[1].text.clone();
+    assert!(text.contains(&format!("CREATE DATABASE {y};\n")), "{text}");
+    assert!(text.contains(&format!("ALTER DATABASE {x} MODIFY COMMENT 'sums';\n")), "{text}");
+    assert!(text.contains(&format!("ALTER TABLE {x}.t ADD COLUMN `b` UInt8")), "{text}");
+    assert!(!text.contains("martello_scratch"), "{text}");
+    assert_eq!(trial.diff(&["--exit-code"]).well(), "synced: the folder makes what is wished\n");
+    assert_eq!(trial.over(&["validate"]).well().lines().last(), Some("2 files run on an empty database"));
+    trial.at(&["apply"]).well();
+    trial.database.run(&format!("INSERT INTO {x}.t VALUES (1, 2), (1, 3)"));
+    assert_eq!(trial.database.run(&format!("SELECT sum(n) FROM {y}.sums")).trim(), "2");
+    let to = trial.wish.path().display().to_string();
+    let drift = martello(&["schema", "diff", "--from", &trial.database.url(), "--to", &to, "--exit-code"]);
+    assert_eq!(run(drift).well(), "");
+    // A database is a wish as well, with those others that are named.
+    let ran = trial.over(&["diff", "--exit-code", "--to", &trial.database.url(), "--database", y]);
+    assert_eq!(ran.well(), "synced: the folder makes what is wished\n");
+    // What it would take away is asked for, and what others have put beside it is seen.
+    trial.database.run(&format!("CREATE TABLE {y}.by_hand (a UInt8) ENGINE = Memory"));
+    let ran = trial.at(&["down"]);
+    assert!(ran.complaint().contains("by_hand"), "{}", ran.err);
+    trial.database.run(&format!("DROP TABLE {y}.by_hand SYNC"));
+    let ran = trial.at(&["down"]);
+    assert!(ran.code == Some(1) && ran.err.contains(&format!("deletes-data: DROP DATABASE {y}")), "{}", ran.err);
+    trial.at(&["down", "--allow", "deletes-data"]).well();
+    assert_eq!(trial.ledger(), "1");
+    let left = format!("SELECT name, comment FROM system.databases WHERE startsWith(name, '{own}_') ORDER BY name");
+    assert_eq!(trial.database.run(&left).trim(), x);
+    assert_eq!(trial.database.run("SELECT count() FROM v").trim(), "2");
+    trial.at(&["apply"]).well();
+    assert_eq!(trial.ledger().split(' ').count(), 2);
+    // A file that is the sum of both makes both databases.
+    let path = trial.over(&["checkpoint"]).well().trim_end().to_owned();
+    let text = std::fs::read_to_string(&path).expect("a text");
+    assert!(text.contains(&format!("CREATE DATABASE {x} COMMENT 'sums';\n")), "{text}");
+    assert!(trial.over(&["validate"]).well().contains("1 checkpoint of them hold"));
+    run(crate::programs::clickhouse(&format!("DROP DATABASE {x} SYNC"))).well();
+    run(crate::programs::clickhouse(&format!("DROP DATABASE {y} SYNC"))).well();
+    let fresh = Database::new();
+    let mut apply = martello(&["migrate", "apply", "--url", &fresh.url()]);
+    apply.args(["--dir", &format!("file://{}", trial.path().display())]);
+    run(apply).well();
+    let made = format!(
+        "SELECT arrayStringConcat(groupArray(name), ' ') FROM (SELECT name FROM system.tables WHERE database IN ('{x}', '{y}') ORDER BY name)"
+    );
+    assert_eq!(trial.database.run(&made).trim(), "sums t");
+}
+
+#[test]
+fn what_new_files_do_to_other_databases_is_found() {
+    let trial = Trial::new(&[]);
+    let beside = trial.database.beside("x");
+    let x = beside.name();
+    let base = format!("CREATE DATABASE {x};\nCREATE TABLE {x}.t (a UInt64, b UInt8) ENGINE = MergeTree ORDER BY a;\n");
+    trial.write("1_base.sql", &base);
+    let mut faults = Vec::new();
+    for (sql, expected) in [
+        ("SELECT 1;\nDROP DATABASE {x};", &["2 DS101"][..]),
+        ("CREATE DATABASE {x}_new;\nCREATE TABLE {x}_new.t (a UInt8) ENGINE = Memory;\nDROP DATABASE {x}_new;", &[]),
+        ("DROP TABLE {x}.t;", &["1 CH106", "1 DS102"]),
+        ("ALTER TABLE {x}.t DROP COLUMN b;", &["1 CH102", "1 DS103"]),
+        ("RENAME TABLE {x}.t TO t;", &["1 BC101"]),
+        ("USE {x};\nALTER TABLE t ADD COLUMN c UInt8;\nDROP TABLE t;", &["3 CH106", "3 DS102"]),
+        ("CREATE TABLE {x}_never.t (a UInt8) ENGINE = Memory;", &["1 MT001"]),
+        ("CREATE TABLE {x}.u (a UInt8) ENGINE = MergeTree ORDER BY a;", &[]),
+    ] {
+        trial.write("2_new.sql", &sql.replace("{x}", x));
+        let found = trial.found();
+        if found != expected {
+            faults.push(format!("{sql}\n  found {found:?}, expected {expected:?}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let ran = trial.over(&["lint"]);
+    assert_eq!(ran.well().matches("MT001").count(), 0, "{}", ran.out);
 }
 
 #[test]

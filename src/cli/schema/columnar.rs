@@ -62,9 +62,11 @@ impl Where {
         Ok(Self { server, live })
     }
 
-    async fn read(&self, origin: &Origin, looking: &Looking) -> anyhow::Result<Wish> {
+    /// The schema that an origin has, of the databases that are named too.
+    async fn read(&self, origin: &Origin, databases: &[String], looking: &Looking) -> anyhow::Result<Wish> {
         let live: Vec<&str> = self.live.iter().map(String::as_str).collect();
-        Ok(read(origin, self.server.as_ref(), &live, &looking.ignore).await?)
+        let others: Vec<String> = databases.iter().filter(|it| !self.live.contains(it)).cloned().collect();
+        Ok(read(origin, self.server.as_ref(), &live, &others, &looking.ignore).await?)
     }
 }
 
@@ -86,9 +88,25 @@ async fn planned(
     rehearsal: Rehearsal,
 ) -> anyhow::Result<Plan> {
     let places = Where::find(&[from, to], looking).await?;
-    let mut wish = places.read(to, looking).await.context("read what is wished")?;
+    // A folder says itself which databases it is about, and the other side is asked for the same.
+    let mut databases = looking.database.clone();
+    let mut is = None;
+    if matches!(from, Origin::Folder(_)) {
+        let made = places.read(from, &databases, looking).await.context("read what is")?.model;
+        databases.extend(made.databases.keys().cloned());
+        is = Some(made);
+    }
+    let mut wish = places.read(to, &databases, looking).await.context("read what is wished")?;
     wish.renames.extend(renames.iter().cloned());
-    let is = places.read(from, looking).await.context("read what is")?.model;
+    // What a server was set up as is nobody's wish for another.
+    if let (Origin::Database(_), Some(own)) = (to, &mut wish.model.own) {
+        own.engine.clear();
+    }
+    databases.extend(wish.model.databases.keys().cloned());
+    let is = match is {
+        Some(made) => made,
+        None => places.read(from, &databases, looking).await.context("read what is")?.model,
+    };
     let unseen: BTreeSet<&String> = is.unseen.iter().chain(&wish.model.unseen).collect();
     for what in unseen {
         remark(&format!("left alone: {what}"));
@@ -102,7 +120,7 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
         Command::Inspect { of, format, looking } => {
             let of = origin(&of, config);
             let places = Where::find(&[&of], &looking).await?;
-            let model = places.read(&of, &looking).await?.model;
+            let model = places.read(&of, &looking.database, &looking).await?.model;
             say(&match format {
                 Format::Sql => text(&model, places.live.first().map_or("", String::as_str)),
                 Format::Json => shown(&model)?,
@@ -150,7 +168,7 @@ async fn between_both(between: &Between, rehearsal: Rehearsal, config: &Config) 
 /// A plan that was written, while the database is what it was made for.
 async fn bound(file: &Path, target: &Origin) -> anyhow::Result<Plan> {
     let plan = Plan::read(file)?;
-    let now = read(target, None, &[], &plan.ignore).await?.model;
+    let now = read(target, None, &[], &plan.databases, &plan.ignore).await?.model;
     if now.fingerprint() != plan.from {
         bail!("apply {}: the database is not what the plan was made for; plan anew", file.display());
     }
@@ -174,7 +192,7 @@ async fn apply(plan: &Plan, target: &Origin, url: &str, allow: &[Hazard], lookin
     let mut stop = interruptible();
     let running = ran(url, &plan.statements, looking.lock_timeout, &mut stop, &mut told);
     running.await.context("apply the plan")?;
-    let now = read(target, None, &[], &plan.ignore).await?.model;
+    let now = read(target, None, &[], &plan.databases, &plan.ignore).await?.model;
     if now.fingerprint() != plan.to {
         bail!("find the database as it was planned: somebody else has changed it; run diff to see what is left");
     }
@@ -200,6 +218,6 @@ fn tell(plan: &Plan, json: bool) -> anyhow::Result<()> {
 }
 
 fn shown(model: &Model) -> anyhow::Result<String> {
-    let whole = json!({ "fingerprint": model.fingerprint(), "objects": model.objects, "unseen": model.unseen });
+    let whole = json!({ "fingerprint": model.fingerprint(), "databases": model.databases, "objects": model.objects, "unseen": model.unseen });
     Ok(serde_json::to_string_pretty(&whole).context("write the schema")? + "\n")
 }

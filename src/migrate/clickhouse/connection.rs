@@ -26,6 +26,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("max_execution_time", "0"),
     ("max_result_rows", "0"),
 ];
+/// The code of a server that has no such database.
+const UNKNOWN_DATABASE: u16 = 81;
+
 /// What reading and writing what the house keeps needs besides, where there are replicas.
 const REPLICATED: [(&str, &str); 2] = [("select_sequential_consistency", "1"), ("insert_quorum", "auto")];
 
@@ -36,6 +39,7 @@ pub struct Connection {
     database: String,
     cluster: Option<String>,
     place: String,
+    missing: bool,
 }
 
 /// That a statement failed.
@@ -99,18 +103,40 @@ impl Connection {
         let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
         let place = format!("ClickHouse at {}{port}", parsed.host_str().unwrap_or_default());
         let cluster = cluster.filter(|cluster| !cluster.is_empty());
-        let mut connection = Self { client, database: String::new(), cluster, place };
+        let mut connection = Self { client, database: String::new(), cluster, place, missing: false };
         let asked = tokio::time::timeout(CONNECT_TIMEOUT, connection.texts("SELECT currentDatabase()")).await;
         let asked = asked.map_err(|_| failed(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs())))??;
         connection.database = asked.into_iter().next().unwrap_or_default();
         Ok(connection)
     }
 
+    /// Reaches a server whose database need not be there yet.
+    ///
+    /// # Errors
+    /// When the URL cannot be read, or nobody answers there.
+    pub(super) async fn open_any(url: &str) -> Result<Self, Failure> {
+        let failure = match Self::open(url).await {
+            Err(failure) if failure.code == Some(UNKNOWN_DATABASE) => failure,
+            done => return done,
+        };
+        let Ok(parsed) = Url::parse(url) else { return Err(failure) };
+        let mut other = parsed.clone();
+        // One that every server has: nothing is to be made in it.
+        other.set_path("system");
+        let name = percent_encoding::percent_decode_str(parsed.path().trim_start_matches('/')).decode_utf8_lossy();
+        Ok(Self { database: name.into_owned(), missing: true, ..Self::open(other.as_str()).await? })
+    }
+
+    /// Whether its database is still to be made; only questions with whole names mean anything until then.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing
+    }
+
     /// The same server, in another database.
     #[must_use]
     pub fn within(&self, database: &str) -> Self {
         let client = self.client.clone().with_database(database);
-        Self { client, database: database.to_owned(), ..self.clone() }
+        Self { client, database: database.to_owned(), missing: false, ..self.clone() }
     }
 
     /// The same, under the name of another database: of one on another server.

@@ -10,7 +10,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::super::schema::Hazard;
 use super::connection::{literal, quoted};
+use super::database;
 use super::model::{Column, HIDDEN, LEFT, Model, NEW, Object, Table, View};
+use super::names::{parted, relation, suffixed};
 use super::step::{Copying, Step};
 use super::text::split;
 use super::write::{self, CLUSTER, name};
@@ -25,7 +27,7 @@ pub(super) const VALUES_GO: &str = "the values of a column go with it";
 /// The steps from one schema to another; nothing where they are equal. With `drop_old`, what rebuilds leave goes as well.
 #[must_use]
 pub fn diff(from: &Model, to: &Model, drop_old: bool) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let mut steps = database::begun(from, to);
     let is_anew = |of: &str| match (from.objects.get(of), to.objects.get(of)) {
         (Some(is), Some(wished)) => anew(is, wished),
         _ => false,
@@ -67,13 +69,16 @@ pub fn diff(from: &Model, to: &Model, drop_old: bool) -> Vec<Step> {
     }
     steps.extend(late);
     for of in from.ordered().into_iter().rev() {
-        if !to.objects.contains_key(of) && !matches!(from.objects[of], Object::View(_)) {
+        let goes_with_database = parted(of).0.is_some_and(|database| !to.databases.contains_key(&database));
+        if !to.objects.contains_key(of) && !matches!(from.objects[of], Object::View(_)) && !goes_with_database {
             steps.push(dropped(of, &from.objects[of], false));
         }
     }
+    steps.extend(database::ended(from, to));
     if drop_old {
-        for left in &from.left {
-            let step = Step::new(format!("DROP TABLE IF EXISTS {}{CLUSTER}", name(left)));
+        let stays = |left: &&String| parted(left).0.is_none_or(|database| to.databases.contains_key(&database));
+        for left in from.left.iter().filter(stays) {
+            let step = Step::new(format!("DROP TABLE IF EXISTS {}{CLUSTER}", relation(left)));
             steps.push(step.risking(Hazard::DeletesData, "what was kept when the table was built anew goes for good"));
         }
     }
@@ -107,7 +112,7 @@ fn dropped(of: &str, object: &Object, comes_back: bool) -> Step {
         Object::View(_) => "VIEW",
         Object::Dictionary(_) => "DICTIONARY",
     };
-    let step = Step::new(format!("DROP {word} {}{CLUSTER}", name(of)));
+    let step = Step::new(format!("DROP {word} {}{CLUSTER}", relation(of)));
     match object {
         Object::Table(table) if table.keeps_rows() => step.risking(Hazard::DeletesData, "the table's rows go with it"),
         Object::View(view) if view.materialized && view.to.is_empty() => {
@@ -133,7 +138,7 @@ fn hidden(step: Step) -> Step {
 }
 
 fn viewed(of: &str, is: &View, wished: &View) -> Vec<Step> {
-    let alter = |clause: String| Step::new(format!("ALTER TABLE {}{CLUSTER} {clause}", name(of)));
+    let alter = |clause: String| Step::new(format!("ALTER TABLE {}{CLUSTER} {clause}", relation(of)));
     let mut steps = Vec::new();
     if !wished.materialized {
         let same = View { comment: wished.comment.clone(), ..is.clone() } == *wished;
@@ -252,7 +257,7 @@ fn placed<'a, T: PartialEq + 'a>(
 
 /// The steps that alter a table in its place, and those that come when nobody reads the columns any more.
 fn altered(of: &str, is: &Table, wished: &Table, read: bool) -> (Vec<Step>, Vec<Step>) {
-    let alter = |clauses: &[String]| Step::new(format!("ALTER TABLE {}{CLUSTER} {}", name(of), clauses.join(", ")));
+    let alter = |clauses: &[String]| Step::new(format!("ALTER TABLE {}{CLUSTER} {}", relation(of), clauses.join(", ")));
     let (mut steps, mut late) = (Vec::new(), Vec::new());
     // What is taken from a column goes before what it gets: one statement must not do both to one.
     let removed = removals(is, wished);
@@ -459,7 +464,7 @@ fn left_name(of: &str, is: &Table, from: &Model) -> String {
     loop {
         let mark: String =
             digest(&SHA256, text.as_bytes()).as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        let left = format!("{of}{LEFT}{mark}");
+        let left = suffixed(of, &format!("{LEFT}{mark}"));
         if !from.left.contains(&left) {
             return left;
         }
@@ -469,8 +474,8 @@ fn left_name(of: &str, is: &Table, from: &Model) -> String {
 
 /// The steps that build a table anew beside itself.
 fn rebuild(of: &str, is: &Table, wished: &Table, why: &str, from: &Model, drop_old: bool) -> Vec<Step> {
-    let new = format!("{of}{NEW}");
-    let (table, other) = (name(of), name(&new));
+    let new = suffixed(of, NEW);
+    let (table, other) = (relation(of), relation(&new));
     let given = |column: &&Column| {
         let own = ["MATERIALIZED", "ALIAS", "EPHEMERAL"].iter().any(|kind| column.default.starts_with(kind));
         !own && is.column(&column.name).is_some_and(|was| !was.default.starts_with("EPHEMERAL"))
@@ -501,14 +506,14 @@ fn rebuild(of: &str, is: &Table, wished: &Table, why: &str, from: &Model, drop_o
         let step = Step::new(format!("DROP TABLE {other}{CLUSTER}"));
         steps.push(step.risking(Hazard::DeletesData, "the table as it was is not kept"));
     } else {
-        steps.push(Step::new(format!("RENAME TABLE {other} TO {}{CLUSTER}", name(&left_name(of, is, from)))));
+        steps.push(Step::new(format!("RENAME TABLE {other} TO {}{CLUSTER}", relation(&left_name(of, is, from)))));
     }
     steps
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::read;
+    use super::super::cut::read;
     use super::*;
 
     fn model(creates: &[&str]) -> Model {

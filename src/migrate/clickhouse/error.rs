@@ -60,8 +60,8 @@ pub enum Error {
     },
     /// A statement of a folder would change a database that is no scratch one.
     #[error(
-        "apply {file}, line {line}: it changes database {database}, and only the one that is compared may be changed: leave \
-         the name of the database out"
+        "apply {file}, line {line}: it changes database {database}, and only the one that is compared may be changed, and those \
+         that the folder makes: leave the name of the database out, or say CREATE DATABASE IF NOT EXISTS {database} first"
     )]
     Elsewhere {
         /// The file.
@@ -71,6 +71,22 @@ pub enum Error {
         /// The other database.
         database: String,
     },
+    /// A database would have to be of another engine.
+    #[error(
+        "plan database {database}: its engine is {is}, and the wish says {wished}, which no statement makes of it: make another \
+         database, or leave ENGINE out"
+    )]
+    Engine {
+        /// The database.
+        database: String,
+        /// What it is.
+        is: String,
+        /// What it should be.
+        wished: String,
+    },
+    /// A database that is wished is not there.
+    #[error("compare with a database that is not there: make it first, or correct the URL of --to")]
+    Missing,
     /// A rename cannot be had.
     #[error("rename {old} to {new}: {why}")]
     Rename {

@@ -162,7 +162,7 @@ fn lives(ttl: &str) -> Option<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::read;
+    use super::super::cut::read;
     use super::*;
 
     fn model(creates: &[&str]) -> Model {

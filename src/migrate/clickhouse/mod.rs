@@ -3,17 +3,20 @@
 //! It has no transactions, no locks and no sessions to speak of. So the ledger is a table that is only added to, the lock is a
 //! table that only one can make, and what a file sets is sent along with each statement that follows.
 //!
-//! A schema is what the server says of it: `inspect` cuts its own `CREATE` statements into clauses (`model`), `diff` says what
+//! A schema is what the server says of it: `inspect` has its own `CREATE` statements cut into clauses (`cut`), `diff` says what
 //! becomes of each object, `plan` tries it on a scratch copy, `run` copies rows where a table is built anew. A wish is applied
 //! to a scratch database first, so that both sides are written by the server and what is equal looks equal.
 
 mod connection;
+mod cut;
+mod database;
 mod diff;
 mod error;
 mod inspect;
 pub mod lint;
 mod lock;
 mod model;
+mod names;
 mod plan;
 mod run;
 mod scratch;
@@ -25,6 +28,7 @@ mod write;
 
 pub(super) use connection::literal as quoted_text;
 pub use connection::{Connection, Failure};
+pub use database::Database;
 pub use diff::diff;
 pub use error::Error;
 pub(super) use inspect::LEFT_OF_REBUILDS;
@@ -37,7 +41,7 @@ pub(super) use plan::{difference, made, unreplicated};
 pub use run::{Done, run};
 pub(super) use scratch::{Replay, within};
 pub(super) use session::Session;
-pub(super) use spare::{filled, spare};
+pub(super) use spare::{Sizes, filled, sizes, spare};
 pub use step::{Copying, Step, script};
 pub(super) use text::{Token, tokens};
 

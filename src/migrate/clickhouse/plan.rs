@@ -1,5 +1,6 @@
 //! A plan: the steps from what is to what is wished, tried on a scratch copy, bound to both.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -7,16 +8,17 @@ use serde::{Deserialize, Serialize};
 use super::super::folder::{File, Folder, SUM_FILE};
 use super::super::schema::{Hazard, Origin, Rehearsal, Rename};
 use super::connection::{Connection, quoted};
+use super::database;
+use super::database::Database;
 use super::diff::diff;
 use super::error::Error;
 use super::inspect::inspect;
 use super::model::{Model, Object};
+use super::names::relation;
 use super::scratch::{Replay, rehearse, within};
 use super::step::Step;
-use super::write::{self, CLUSTER, name};
+use super::write::{self, CLUSTER};
 
-/// The directive by which the SQL of a wish says that something has a new name.
-const RENAME: &str = "-- martello:rename ";
 /// What a rehearsal leaves to be done is planned so often again.
 const ROUNDS_MAX: usize = 3;
 
@@ -44,6 +46,9 @@ pub struct Plan {
     pub cluster: Option<String>,
     /// What it leaves alone.
     pub ignore: Vec<String>,
+    /// The databases that it is about besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
     /// What is to be done.
     pub statements: Vec<Step>,
 }
@@ -79,16 +84,16 @@ pub struct Making {
     pub drop_old: bool,
 }
 
-/// A connection to a server.
+/// A connection to a server, whose database need not be there yet.
 ///
 /// # Errors
 /// When it is not reached.
 pub async fn connect(url: &str) -> Result<Connection, Error> {
-    Connection::open(url).await.map_err(|source| Error::Connect { source })
+    Connection::open_any(url).await.map_err(|source| Error::Connect { source })
 }
 
 /// The schema that an origin has. A folder is applied to a scratch database on that server; `live` are the names by which it
-/// may call the database that it is compared with.
+/// may call the database that it is compared with. It says itself which others it is about; of a database they are named.
 ///
 /// # Errors
 /// When a database is not reached, or a statement of the folder fails.
@@ -96,11 +101,12 @@ pub async fn read(
     origin: &Origin,
     server: Option<&Connection>,
     live: &[&str],
+    others: &[String],
     ignore: &[String],
 ) -> Result<Wish, Error> {
     let mut wish = match origin {
         Origin::Database(url) if url.starts_with("clickhouse:") => {
-            Wish { model: inspect(&connect(url).await?, live).await?, renames: Vec::new() }
+            Wish { model: inspect(&connect(url).await?, live, others).await?, renames: Vec::new() }
         }
         Origin::Database(_) => return Err(Error::Foreign { found: "a Postgres" }),
         Origin::Folder(path) => {
@@ -109,11 +115,7 @@ pub async fn read(
                 folder.check()?;
             }
             let server = server.ok_or_else(|| Error::NoServer { path: path.clone() })?;
-            let lines = folder.files().iter().flat_map(|file| file.text.lines());
-            let directives = lines.filter_map(|line| line.trim().strip_prefix(RENAME));
-            let renames = directives.filter_map(|rest| rest.trim().split_once(char::is_whitespace));
-            let renames =
-                renames.map(|(old, new)| Rename { old: old.to_owned(), new: new.trim().to_owned() }).collect();
+            let renames = Rename::said(folder.files());
             let files = match path.join(SUM_FILE).is_file() {
                 true => folder.replayed(),
                 false => folder.files().iter().collect(),
@@ -138,6 +140,7 @@ pub async fn plan(
 ) -> Result<Plan, Error> {
     let mut to = wish.model.clone();
     as_replicated(&mut to, from);
+    as_said(&mut to, from)?;
     let renames = wish.renames.iter().any(|rename| found(from, &rename.old));
     let direct = diff(from, &to, making.drop_old);
     let (steps, rehearsed) = match server {
@@ -154,6 +157,7 @@ pub async fn plan(
     let on_cluster =
         making.cluster.as_ref().map(|cluster| format!(" ON CLUSTER {}", quoted(cluster))).unwrap_or_default();
     let database = server.map_or("", Connection::database);
+    let databases: BTreeSet<&String> = from.databases.keys().chain(to.databases.keys()).collect();
     let statements = steps.into_iter().map(|step| Step { sql: write::live(&step.sql, database, &on_cluster), ..step });
     Ok(Plan {
         engine: "clickhouse".to_owned(),
@@ -162,6 +166,7 @@ pub async fn plan(
         rehearsed,
         cluster: making.cluster.clone(),
         ignore: making.ignore.clone(),
+        databases: databases.into_iter().cloned().collect(),
         statements: statements.collect(),
     })
 }
@@ -198,6 +203,27 @@ fn as_replicated(to: &mut Model, from: &Model) {
     }
 }
 
+/// What nobody says of databases stays as it is, and their engines do in any case.
+fn as_said(to: &mut Model, from: &Model) -> Result<(), Error> {
+    if to.missing {
+        return Err(Error::Missing);
+    }
+    let both = from.databases.iter().filter_map(|(name, is)| Some((name.as_str(), is, to.databases.get(name)?)));
+    let own = from.own.iter().zip(&to.own).map(|(is, wished)| ("of the URL", is, wished));
+    if let Some((database, is, wished)) = both.chain(own).find(|(_, is, wished)| is.is_of_another_engine(wished)) {
+        let [is, wished] = [is, wished].map(|it| it.engine_name().to_owned());
+        return Err(Error::Engine { database: database.to_owned(), is, wished });
+    }
+    // What is left alone would go with its database.
+    for (name, is) in from.databases.iter().filter(|(name, _)| from.held.contains(*name)) {
+        to.databases.entry(name.clone()).or_insert_with(|| is.clone());
+    }
+    if to.own.is_none() {
+        to.own = if from.missing { Some(Database::default()) } else { from.own.clone() };
+    }
+    Ok(())
+}
+
 /// Without what one server alone cannot have.
 pub(in crate::migrate) fn unreplicated(model: &Model) -> Model {
     let mut model = model.clone();
@@ -218,20 +244,26 @@ async fn tried(
     rehearsal: Rehearsal,
 ) -> Result<Vec<Step>, Error> {
     let unproven = |what: String| Error::Unproven { what };
-    rehearse(scratch, &diff(&Model::default(), from, false)).await?;
+    let others: BTreeSet<&String> = from.databases.keys().chain(to.databases.keys()).collect();
+    let others: Vec<&String> = others.into_iter().collect();
+    rehearse(scratch, &diff(&Model::default(), from, false), &others).await?;
     let plain = unreplicated(from);
-    let copy = inspect(scratch, &[]).await?;
+    let copy = look(scratch, from).await?;
     if let Some(first) = diff(&copy, &plain, false).first() {
         return Err(unproven(format!("the copy is not what it should be: it lacks {:?}", first.sql)));
     }
-    let mut steps = Vec::new();
     let mut now = from.clone();
+    // What has a new name may go where there is nothing yet.
+    let mut steps = database::begun(from, to);
+    rehearse(scratch, &steps, &others).await?;
+    now.databases.extend(to.databases.clone());
+    (now.own, now.missing) = (to.own.clone(), to.missing);
     for rename in renames {
         let Some((step, next)) = renamed(&now, to, rename)? else { continue };
-        rehearse(scratch, std::slice::from_ref(&step)).await?;
+        rehearse(scratch, std::slice::from_ref(&step), &others).await?;
         steps.push(step);
         // What the server makes of a new name is read from the copy, and what it cannot know from the original.
-        let mut read = inspect(scratch, &[]).await?;
+        let mut read = look(scratch, &next).await?;
         for (name, object) in &mut read.objects {
             if let (Object::Table(table), Some(was)) = (object, next.table(name)) {
                 table.replicated.clone_from(&was.replicated);
@@ -247,9 +279,9 @@ async fn tried(
     let wished = unreplicated(to);
     let mut next = diff(&now, to, drop_old);
     for _ in 0..ROUNDS_MAX {
-        rehearse(scratch, &next).await?;
+        rehearse(scratch, &next, &others).await?;
         steps.append(&mut next);
-        next = diff(&inspect(scratch, &[]).await?, &wished, false);
+        next = diff(&look(scratch, &wished).await?, &wished, false);
         if next.is_empty() {
             return Ok(steps);
         }
@@ -258,9 +290,21 @@ async fn tried(
     Err(unproven(format!("after it, this is still to be done: {first:?}")))
 }
 
+/// What a scratch copy has by now; what is said of the database itself is not tried.
+async fn look(scratch: &Connection, planned: &Model) -> Result<Model, Error> {
+    Ok(Model { own: planned.own.clone(), missing: planned.missing, ..inspect(scratch, &[], &[]).await? })
+}
+
+/// The table and the column that a name means, if it means one: another database's name may stand before it.
+fn column_of<'n>(model: &Model, of: &'n str) -> Option<(&'n str, &'n str)> {
+    let (table, column) = of.rsplit_once('.')?;
+    let is_object = model.objects.contains_key(of) || model.databases.contains_key(table);
+    (!is_object).then_some((table, column))
+}
+
 /// Whether there is something of a name, an object or a column of one.
 fn found(model: &Model, of: &str) -> bool {
-    match of.split_once('.') {
+    match column_of(model, of) {
         None => model.objects.contains_key(of),
         Some((table, column)) => model.table(table).is_some_and(|table| table.column(column).is_some()),
     }
@@ -276,7 +320,7 @@ fn renamed(from: &Model, to: &Model, rename: &Rename) -> Result<Option<(Step, Mo
         return Err(refused("the wish has both"));
     }
     let mut next = from.clone();
-    let sql = match (rename.old.split_once('.'), rename.new.rsplit('.').next()) {
+    let sql = match (column_of(from, &rename.old), rename.new.rsplit('.').next()) {
         (Some((table, column)), Some(new)) => {
             if found(from, &format!("{table}.{new}")) {
                 return Err(refused("there is one of that name already"));
@@ -284,7 +328,7 @@ fn renamed(from: &Model, to: &Model, rename: &Rename) -> Result<Option<(Step, Mo
             if from.table(table).is_some_and(|table| table.has_in_keys(column)) {
                 return Err(refused("it is in a key, whose columns keep their names"));
             }
-            format!("ALTER TABLE {}{CLUSTER} RENAME COLUMN {} TO {}", name(table), quoted(column), quoted(new))
+            format!("ALTER TABLE {}{CLUSTER} RENAME COLUMN {} TO {}", relation(table), quoted(column), quoted(new))
         }
         (None, _) => {
             if found(from, &rename.new) {
@@ -293,7 +337,7 @@ fn renamed(from: &Model, to: &Model, rename: &Rename) -> Result<Option<(Step, Mo
             let Some(object) = next.objects.remove(&rename.old) else { return Ok(None) };
             let word = if matches!(object, Object::Dictionary(_)) { "DICTIONARY" } else { "TABLE" };
             next.objects.insert(rename.new.clone(), object);
-            format!("RENAME {word} {} TO {}{CLUSTER}", name(&rename.old), name(&rename.new))
+            format!("RENAME {word} {} TO {}{CLUSTER}", relation(&rename.old), relation(&rename.new))
         }
         (Some(_), None) => return Ok(None),
     };

@@ -11,13 +11,15 @@ use super::super::error;
 use super::super::folder::Transactions;
 use super::super::target::Target;
 use super::connection::{Connection, Failure, literal};
+use super::database::{Change, change};
 use super::error::Error;
 use super::lock::Lock;
 use super::model::LATE;
+use super::names::{called, relation, suffixed};
 use super::plan::connect;
 use super::session::ground;
 use super::step::{Copying, Step};
-use super::write;
+use super::text::{Token, tokens};
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,24 +60,40 @@ pub async fn run(
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Error> {
     let target = Target::read(url)?;
+    let begun = begin(&connect(url).await?, steps, tell).await?;
     let ground = ground(&target, None).await?;
     let holder = uuid::Uuid::new_v4().simple().to_string();
     let lock = Lock::take(&ground, &holder, lock_timeout, stop).await?;
     let connection = connect(url).await?.with("log_comment", &super::lock::comment(&holder));
-    let ran = all(&connection, steps, &lock, stop, tell).await;
+    let ran = all(&connection, steps, begun, &lock, stop, tell).await;
     lock.release().await;
     ran
 }
 
+/// Makes the database where it is not there yet, since the lock is in it. How many steps that were.
+async fn begin(server: &Connection, steps: &[Step], tell: &mut (dyn FnMut(Done<'_>) + Send)) -> Result<usize, Error> {
+    let Some(first) = steps.first().filter(|_| server.is_missing()) else { return Ok(0) };
+    let made = matches!(change(&first.sql), Some(Change::Made(of, _)) if of == server.database());
+    if !made {
+        return Err(Error::Missing);
+    }
+    let failed = |source| Error::Statement { sql: first.sql.clone(), done: 0, source };
+    server.execute(&first.sql).await.map_err(failed)?;
+    tell(Done::Ran(first));
+    Ok(1)
+}
+
+/// Runs steps, those behind the first `begun`.
 pub(super) async fn all(
     connection: &Connection,
     steps: &[Step],
+    begun: usize,
     lock: &Lock,
     stop: &watch::Receiver<bool>,
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Error> {
     let mut copied = BTreeSet::new();
-    for (done, step) in steps.iter().enumerate() {
+    for (done, step) in steps.iter().enumerate().skip(begun) {
         lock.is_held().await?;
         // A step that runs is waited for: what it does stays either way.
         if *stop.borrow() {
@@ -97,12 +115,20 @@ pub(super) async fn all(
     Ok(())
 }
 
+/// The name of a table, as SQL has it, as texts of SQL: its database, and its own.
+fn place(table: &str) -> (String, String) {
+    match &tokens(table)[..] {
+        [database, _, name] => (literal(&database.name()), literal(&name.name())),
+        names => ("currentDatabase()".to_owned(), literal(&names.first().map(Token::name).unwrap_or_default())),
+    }
+}
+
 /// The parts of a table, in the order in which they came; none where its engine has none.
 async fn parts(connection: &Connection, table: &str) -> Result<Vec<Part>, Failure> {
+    let (database, table) = place(table);
     let question = format!(
-        "SELECT name, partition_id AS partition, rows FROM system.parts WHERE database = currentDatabase() \
-         AND table = {} AND active ORDER BY partition_id, min_block_number",
-        literal(table.trim_matches('`'))
+        "SELECT name, partition_id AS partition, rows FROM system.parts WHERE database = {database} \
+         AND table = {table} AND active ORDER BY partition_id, min_block_number"
     );
     connection.rows(&question).await
 }
@@ -115,10 +141,8 @@ async fn copy_rows(
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Failure> {
     let Copying { from, to, again, .. } = copy;
-    let question = format!(
-        "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = {}",
-        literal(from.trim_matches('`'))
-    );
+    let (database, table) = place(from);
+    let question = format!("SELECT engine FROM system.tables WHERE database = {database} AND name = {table}");
     let engines = connection.texts(&question).await?;
     if !engines.first().is_some_and(|engine| engine.ends_with("MergeTree")) {
         // One without parts is copied as a whole, once.
@@ -141,6 +165,16 @@ async fn copy_rows(
     brought
 }
 
+/// The table that is called the same, with something behind it, as SQL has it.
+fn beside(table: &str, end: &str) -> String {
+    let names: Vec<String> = tokens(table).iter().filter(|word| word.text != ".").map(Token::name).collect();
+    let so = match &names[..] {
+        [database, name] => called(Some(database), name),
+        names => called(None, &names.concat()),
+    };
+    relation(&suffixed(&so, end))
+}
+
 /// Brings what has come since. By now views pass on what is inserted, and they have passed on these rows already: they go
 /// into a table beside, whose parts are attached, which nobody passes on.
 async fn bring_behind(
@@ -149,9 +183,7 @@ async fn bring_behind(
     copied: &mut BTreeSet<String>,
     tell: &mut (dyn FnMut(Done<'_>) + Send),
 ) -> Result<(), Failure> {
-    let table = copy.to.trim_matches('`');
-    let name = format!("{table}{LATE}");
-    let late = write::name(&name);
+    let late = beside(&copy.to, LATE);
     let came = parts(connection, &copy.from).await?.into_iter().any(|part| !copied.contains(&part.name));
     if !came {
         return Ok(());
@@ -159,7 +191,7 @@ async fn bring_behind(
     connection.execute(&format!("DROP TABLE IF EXISTS {late}")).await?;
     connection.execute(&format!("CREATE TABLE {late} AS {}", copy.to)).await?;
     bring(connection, &Copying { to: late.clone(), ..copy.clone() }, copied, tell).await?;
-    let partitions: BTreeSet<String> = parts(connection, &name).await?.into_iter().map(|part| part.partition).collect();
+    let partitions: BTreeSet<String> = parts(connection, &late).await?.into_iter().map(|part| part.partition).collect();
     for partition in partitions {
         let attach = format!("ALTER TABLE {} ATTACH PARTITION ID {} FROM {late}", copy.to, literal(&partition));
         connection.execute(&attach).await?;

@@ -1,16 +1,20 @@
 //! Databases that are there for a moment: a folder of SQL becomes one, and plans are tried on one.
 //!
 //! A scratch database is on a server that has others, and a statement may name any of them. So what a folder changes is
-//! looked at before it runs: the database that is compared stands for the scratch one, and any other is refused.
+//! looked at before it runs: the database that is compared stands for the scratch one, each that the folder makes for one
+//! whose name begins like the scratch one's, and any other is refused.
 
 use std::collections::BTreeMap;
 
 use super::super::folder::File;
 use super::super::statements::{Language, Statement};
-use super::connection::{Connection, quoted};
+use super::connection::{Connection, Failure, literal, quoted};
+use super::cut::unreplicated;
+use super::database::{Change, Database, change};
 use super::error::Error;
 use super::inspect::inspect;
-use super::model::{Model, Object, unreplicated};
+use super::model::{Model, Object};
+use super::names::{called, parted};
 use super::step::Step;
 use super::text::{DATABASE, Token, moved, tokens};
 use super::write;
@@ -30,9 +34,40 @@ pub(in crate::migrate) async fn within<T, E: From<Error>>(
     let server = server.of_cluster(None);
     server.execute(&format!("CREATE DATABASE {} ENGINE = Atomic", quoted(&name))).await.map_err(failed)?;
     let done = work(&server.within(&name)).await;
-    let dropped = server.execute(&format!("DROP DATABASE {} SYNC", quoted(&name))).await;
+    let dropped = drop_all(&server, &name).await;
     // What went wrong first is what to tell.
     done.and_then(|done| dropped.map_err(failed).map(|()| done))
+}
+
+/// Drops a scratch database and its others, even where one of them does not go.
+async fn drop_all(server: &Connection, scratch: &str) -> Result<(), Failure> {
+    let others = format!("SELECT name FROM system.databases WHERE startsWith(name, {})", literal(&inner(scratch, "")));
+    // They may lean on one another, and all of them go.
+    let server = ["check_table_dependencies", "check_referential_table_dependencies"]
+        .iter()
+        .fold(server.clone(), |server, setting| server.with(setting, "0"));
+    let (others, mut dropped) = match server.texts(&others).await {
+        Ok(others) => (others, Ok(())),
+        Err(failure) => (Vec::new(), Err(failure)),
+    };
+    for name in others.iter().map(String::as_str).chain([scratch]) {
+        let gone = server.execute(&format!("DROP DATABASE {} SYNC", quoted(name))).await;
+        dropped = dropped.and(gone);
+    }
+    dropped
+}
+
+/// The scratch database that stands for another than the one that is compared.
+fn inner(scratch: &str, of: &str) -> String {
+    format!("{scratch}_{of}")
+}
+
+/// Which other database one stands for beside a scratch one.
+pub(super) fn other<'n>(scratch: &str, name: &'n str) -> Option<&'n str> {
+    if !scratch.starts_with(PREFIX) {
+        return None;
+    }
+    name.strip_prefix(scratch)?.strip_prefix('_')
 }
 
 /// What a folder says that its server does not: which tables are replicated, and dictionaries with their secrets.
@@ -40,18 +75,23 @@ pub(in crate::migrate) async fn within<T, E: From<Error>>(
 struct Written {
     replicated: BTreeMap<String, String>,
     dictionaries: BTreeMap<String, String>,
+    /// The other databases, with the engines that they should have.
+    databases: BTreeMap<String, Database>,
+    /// What is said of the database that the scratch one stands for.
+    own: Option<Database>,
     /// Statements that are not run, in words.
     unseen: Vec<String>,
 }
 
 impl Written {
-    /// Goes on with what is called otherwise by now, and without what is gone.
-    fn follow(&mut self, sql: &str) {
+    /// Goes on with what is called otherwise by now, and without what is gone, after a statement that ran in a database.
+    fn follow(&mut self, sql: &str, scratch: &str, within: &str) {
         let words = tokens(sql);
         let [first, second, rest @ ..] = &words[..] else { return };
         let exchange = first.is("EXCHANGE");
+        let named = |words: &[Token<'_>]| so_called(words, &[], scratch, within);
         if first.is("DROP")
-            && let Some(gone) = made(&words)
+            && let Some(gone) = made(&words).map(named)
         {
             self.replicated.remove(&gone);
             self.dictionaries.remove(&gone);
@@ -61,7 +101,7 @@ impl Written {
         }
         for pair in rest.split(|word| word.text == ",") {
             let sides = pair.split(|word| word.is("TO") || word.is("AND"));
-            let names: Vec<String> = sides.filter_map(|side| side.last()).map(Token::name).collect();
+            let names: Vec<String> = sides.map(|side| named(&side[side.len().saturating_sub(3)..])).collect();
             let [one, other] = &names[..] else { continue };
             for known in [&mut self.replicated, &mut self.dictionaries] {
                 let (was, then) = (known.remove(one), known.remove(other));
@@ -71,8 +111,35 @@ impl Written {
         }
     }
 
+    /// Goes on after a statement about a database.
+    fn changed(&mut self, change: Change) {
+        match change {
+            Change::Made(of, it) => drop(self.databases.insert(of, it)),
+            Change::Told(of, comment) => self.databases.entry(of).or_default().comment = comment,
+            Change::Dropped(of) => self.moved(&of, None),
+            Change::Renamed(of, to) => self.moved(&of, Some(&to)),
+        }
+    }
+
+    /// A database is gone, or called otherwise, with all that is in it.
+    fn moved(&mut self, of: &str, to: Option<&str>) {
+        let it = self.databases.remove(of);
+        self.databases.extend(to.map(str::to_owned).zip(it));
+        for known in [&mut self.replicated, &mut self.dictionaries] {
+            let all = std::mem::take(known).into_iter().filter_map(|(so, it)| match parted(&so) {
+                (Some(database), name) if database == of => Some((called(Some(to?), &name), it)),
+                _ => Some((so, it)),
+            });
+            known.extend(all);
+        }
+    }
+
     /// Puts it where it is missing.
     fn complete(&self, model: &mut Model) {
+        model.own.clone_from(&self.own);
+        for (name, it) in &mut model.databases {
+            it.engine = self.databases.get(name).map(|it| it.engine.clone()).unwrap_or_default();
+        }
         for (name, object) in &mut model.objects {
             match object {
                 Object::Table(table) => table.replicated = self.replicated.get(name).cloned(),
@@ -122,66 +189,131 @@ impl<'s> Replay<'s> {
         let line = file.line(statement.at);
         let sql = statement.text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
         let words = tokens(sql);
+        let scratch = self.scratch.database();
+        let elsewhere_is = |database| Error::Elsewhere { file: file.name.clone(), line, database };
+        let failed = |source| Error::Wish { file: file.name.clone(), line, source };
+        if let Some(change) = change(sql)
+            && self.of_database(change).await.map_err(failed)?
+        {
+            return Ok(());
+        }
         if let Some(what) = server_wide(&words) {
             self.written.unseen.push(format!("{what} ({}, line {line})", file.name));
             return Ok(());
         }
-        if words.first().is_some_and(|word| word.is("USE")) {
+        if let [first, database, ..] = &words[..]
+            && first.is("USE")
+        {
+            let of = database.name();
+            let to = match self.written.databases.contains_key(&of) {
+                true => inner(scratch, &of),
+                false if self.live.is_empty() || self.live.contains(&of.as_str()) => scratch.to_owned(),
+                false => return Err(elsewhere_is(of)),
+            };
+            self.connection = self.connection.within(&to);
             return Ok(());
         }
         let sql = self.adapted(sql);
-        if let Some(database) = elsewhere(&sql, self.scratch.database()) {
-            return Err(Error::Elsewhere { file: file.name.clone(), line, database });
+        if let Some(database) = elsewhere(&sql, scratch) {
+            return Err(elsewhere_is(database));
         }
-        let failed = |source| Error::Wish { file: file.name.clone(), line, source };
         self.connection.execute(&sql).await.map_err(failed)?;
         for (name, value) in super::session::settings(&sql).unwrap_or_default() {
             self.connection = self.connection.with(&name, &value);
         }
-        self.written.follow(&sql);
+        self.written.follow(&sql, scratch, self.connection.database());
         Ok(())
+    }
+
+    /// Does with a scratch database what a statement does with the one that it stands for; whether there is one.
+    async fn of_database(&mut self, change: Change) -> Result<bool, Failure> {
+        let scratch = self.scratch.database();
+        let stands = |of: &str| quoted(&inner(scratch, of));
+        let is_known = |of: &String| self.written.databases.contains_key(of);
+        let sql = match &change {
+            Change::Made(of, it) if self.live.contains(&of.as_str()) => {
+                self.written.own = Some(it.clone());
+                return Ok(true);
+            }
+            Change::Told(of, comment) if self.live.contains(&of.as_str()) => {
+                self.written.own.get_or_insert_default().comment.clone_from(comment);
+                return Ok(true);
+            }
+            // Whether it may be there already is for the database to know, and not for an empty one.
+            Change::Made(of, _) if is_known(of) => return Ok(true),
+            Change::Made(of, it) => {
+                let comment = match it.comment.as_str() {
+                    "" => String::new(),
+                    comment => format!(" COMMENT {}", literal(comment)),
+                };
+                format!("CREATE DATABASE {} ENGINE = Atomic{comment}", stands(of))
+            }
+            Change::Told(of, comment) if is_known(of) => {
+                format!("ALTER DATABASE {} MODIFY COMMENT {}", stands(of), literal(comment))
+            }
+            Change::Dropped(of) if is_known(of) => format!("DROP DATABASE {} SYNC", stands(of)),
+            Change::Renamed(of, to) if is_known(of) => format!("RENAME DATABASE {} TO {}", stands(of), stands(to)),
+            Change::Told(..) | Change::Dropped(_) | Change::Renamed(..) => return Ok(false),
+        };
+        self.scratch.execute(&sql).await?;
+        self.written.changed(change);
+        Ok(true)
     }
 
     /// Runs a step of a plan, as it is for the database.
     pub(in crate::migrate) async fn step(&mut self, step: &Step) -> Result<(), Error> {
+        self.begin();
+        let failed = |sql: &str, source| Error::Statement { sql: sql.to_owned(), done: 0, source };
+        if let Some(change) = change(&step.sql) {
+            return self.of_database(change).await.map(drop).map_err(|source| failed(&step.sql, source));
+        }
         let sql = self.adapted(&step.sql);
         let ran = self.scratch.execute(&sql).await;
-        self.written.follow(&sql);
-        ran.map_err(|source| Error::Statement { sql, done: 0, source })
+        self.written.follow(&sql, self.scratch.database(), self.scratch.database());
+        ran.map_err(|source| failed(&sql, source))
     }
 
     /// What they have made.
     pub(in crate::migrate) async fn look(&self) -> Result<Model, Error> {
-        let mut model = inspect(self.scratch, self.live).await?;
+        let mut model = inspect(self.scratch, self.live, &[]).await?;
         self.written.complete(&mut model);
         Ok(model)
     }
 
     fn adapted(&mut self, sql: &str) -> String {
-        adapted(sql, self.live, self.scratch.database(), &mut self.written)
+        adapted(sql, self.live, self.scratch.database(), self.connection.database(), &mut self.written)
     }
 }
 
 /// What a statement makes that belongs to the server and not to a database, in words.
 fn server_wide(words: &[Token<'_>]) -> Option<String> {
-    const KINDS: [&str; 11] =
-        ["DATABASE", "USER", "ROLE", "QUOTA", "SETTINGS", "ROW", "POLICY", "FUNCTION", "NAMED", "RESOURCE", "WORKLOAD"];
+    const KINDS: [&str; 10] =
+        ["USER", "ROLE", "QUOTA", "SETTINGS", "ROW", "POLICY", "FUNCTION", "NAMED", "RESOURCE", "WORKLOAD"];
     let first = words.first()?;
     let told = |count: usize| words.iter().take(count).map(|word| word.text.to_ascii_uppercase()).collect::<Vec<_>>();
-    if ["GRANT", "REVOKE", "SYSTEM", "KILL"].iter().any(|word| first.is(word)) {
+    if ["GRANT", "REVOKE", "SYSTEM", "KILL", "BACKUP", "RESTORE"].iter().any(|word| first.is(word)) {
         return Some(told(1).join(" "));
+    }
+    // Rows that go to another server, or to a file.
+    if first.is("INSERT") && words.iter().take(4).any(|word| word.is("FUNCTION")) {
+        return Some("INSERT INTO FUNCTION".to_owned());
     }
     let changes = ["CREATE", "ALTER", "DROP"].iter().any(|word| first.is(word));
     let kind = words.iter().skip(1).find(|word| !word.is("OR") && !word.is("REPLACE"))?;
-    (changes && KINDS.iter().any(|word| kind.is(word))).then(|| told(2).join(" "))
+    // Those of databases that are understood have been seen to.
+    let of_database = kind.is("DATABASE") || first.is("TRUNCATE") && (kind.is("ALL") || kind.is("TABLES"));
+    ((changes && KINDS.iter().any(|word| kind.is(word))) || of_database).then(|| told(2).join(" "))
 }
 
 /// A statement of a folder as it runs in a scratch database: there, on no cluster, and without replicas.
-fn adapted(sql: &str, live: &[&str], scratch: &str, written: &mut Written) -> String {
+fn adapted(sql: &str, live: &[&str], scratch: &str, within: &str, written: &mut Written) -> String {
     let words = tokens(sql);
     let mut out = String::with_capacity(sql.len());
     let mut done = 0;
-    let made = made(&words);
+    let named = made(&words);
+    // Where a `USE` says whose it is, the text alone does not.
+    let is_whole = within == scratch || named.is_some_and(|words| words.len() > 1);
+    let made = named.map(|words| so_called(words, live, scratch, within));
     for (place, word) in words.iter().enumerate() {
         let next = |offset: usize| words.get(place + offset);
         if word.is("ON")
@@ -222,48 +354,94 @@ fn adapted(sql: &str, live: &[&str], scratch: &str, written: &mut Written) -> St
     }
     out += &sql[done..];
     if words.iter().take(4).any(|word| word.is("DICTIONARY"))
-        && let Some(made) = made
+        && let Some(made) = made.filter(|_| is_whole)
     {
         written.dictionaries.insert(made, moved(&out, live, "", DATABASE));
     }
-    moved(&out, live, scratch, scratch)
+    out = moved(&out, live, scratch, scratch);
+    for of in written.databases.keys() {
+        let stands = inner(scratch, of);
+        out = moved(&out, &[of], &quoted(&stands), &stands);
+    }
+    out
 }
 
-/// The name of what a statement makes.
-fn made(words: &[Token<'_>]) -> Option<String> {
+/// The words that name what a statement makes.
+fn made<'w, 't>(words: &'w [Token<'t>]) -> Option<&'w [Token<'t>]> {
     let kind = words.iter().position(|word| ["TABLE", "VIEW", "DICTIONARY"].iter().any(|kind| word.is(kind)))?;
-    let mut names = words[kind + 1..].iter().skip_while(|word| ["IF", "NOT", "EXISTS"].iter().any(|it| word.is(it)));
-    let first = names.next()?;
-    match (names.next(), names.next()) {
-        (Some(point), Some(second)) if point.text == "." => Some(second.name()),
-        _ => Some(first.name()),
+    let rest = &words[kind + 1..];
+    let skipped = rest.iter().take_while(|word| ["IF", "NOT", "EXISTS"].iter().any(|it| word.is(it))).count();
+    let names = &rest[skipped..];
+    let is_whole = names.get(1).is_some_and(|point| point.text == ".");
+    names.get(..if is_whole { 3 } else { 1 })
+}
+
+/// What something is called that a statement names in a database.
+fn so_called(words: &[Token<'_>], live: &[&str], scratch: &str, within: &str) -> String {
+    let (database, name) = match words {
+        [.., database, point, name] if point.text == "." => (database.name(), name.name()),
+        [.., name] => (within.to_owned(), name.name()),
+        [] => return String::new(),
+    };
+    if database == scratch || live.contains(&database.as_str()) {
+        return called(None, &name);
     }
+    called(Some(database.strip_prefix(&inner(scratch, "")).unwrap_or(&database)), &name)
 }
 
 /// Another database than that one which a statement would change.
 fn elsewhere(sql: &str, own: &str) -> Option<String> {
-    const BEFORE: [&str; 9] = ["TABLE", "TABLES", "VIEW", "DICTIONARY", "INTO", "TO", "AND", "EXISTS", "TRUNCATE"];
+    const BEFORE: [&str; 10] =
+        ["TABLE", "TABLES", "VIEW", "DICTIONARY", "INTO", "TO", "AND", "EXISTS", "TRUNCATE", "UPDATE"];
     let words = tokens(sql);
-    if words.first().is_none_or(|word| ["SELECT", "WITH", "SET", "SHOW", "DESCRIBE"].iter().any(|it| word.is(it))) {
+    let first = words.first()?;
+    // What is asked first may have a name that an insert behind it uses.
+    let begin = match first.is("WITH") {
+        true => words.iter().position(|word| word.depth == 0 && word.is("INSERT"))?,
+        false => 0,
+    };
+    if ["SELECT", "SET", "SHOW", "DESCRIBE"].iter().any(|it| first.is(it)) {
         return None;
     }
     // Behind the question of a view, or the rows of an insert, nothing is changed.
-    let end =
-        words.iter().position(|word| word.depth == 0 && (word.is("AS") || word.is("SELECT"))).unwrap_or(words.len());
-    let mut places = (0..end).filter(|place| words[*place].depth == 0);
+    let ends = |word: &Token<'_>| word.depth == 0 && (word.is("AS") || word.is("SELECT"));
+    let end = words.iter().skip(begin).position(ends).map_or(words.len(), |length| begin + length);
+    let deletes = first.is("DELETE");
+    let mut places = (begin..end).filter(|place| words[*place].depth == 0);
     places.find_map(|place| {
         let (name, point) = (words.get(place + 1)?, words.get(place + 2)?);
-        let named = BEFORE.iter().any(|word| words[place].is(word)) || words[place].text == ",";
+        let before = &words[place];
+        let named = BEFORE.iter().any(|word| before.is(word)) || before.text == "," || (deletes && before.is("FROM"));
         let whole = point.text == "." && point.at == name.end();
         let other = name.name();
-        (named && whole && other != own).then_some(other)
+        let is_scratch = other.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+        (named && whole && !is_scratch).then_some(other)
     })
 }
 
-/// Runs steps where nobody else is.
-pub(super) async fn rehearse(scratch: &Connection, steps: &[Step]) -> Result<(), Error> {
+/// A statement with the scratch database that stands for another one.
+fn stood_for(sql: &str, of: &str, scratch: &str) -> String {
+    let stands = inner(scratch, of);
+    let words = tokens(sql);
+    if let [_, kind, database, ..] = &words[..]
+        && kind.is("DATABASE")
+        && database.name() == of
+    {
+        return format!("{}{}{}", &sql[..database.at], quoted(&stands), &sql[database.end()..]);
+    }
+    moved(sql, &[of], &quoted(&stands), &stands)
+}
+
+/// Runs steps where nobody else is; those others are stood for as well.
+pub(super) async fn rehearse(scratch: &Connection, steps: &[Step], others: &[&String]) -> Result<(), Error> {
     for (done, step) in steps.iter().enumerate() {
-        let sql = write::tried(&step.sql, scratch.database());
+        let mut sql = write::tried(&step.sql, scratch.database());
+        for of in others {
+            sql = stood_for(&sql, of, scratch.database());
+        }
+        if sql.is_empty() {
+            continue;
+        }
         scratch.execute(&sql).await.map_err(|source| Error::Statement { sql, done, source })?;
     }
     Ok(())
@@ -291,16 +469,37 @@ mod tests {
                 "CREATE TABLE d AS s.t ENGINE = Distributed('c', 's', 't')",
             ),
         ] {
-            assert_eq!(adapted(sql, &["m"], "s", &mut written), expected);
+            assert_eq!(adapted(sql, &["m"], "s", "s", &mut written), expected);
         }
         assert_eq!(written.replicated["r"], "'/p/{shard}', '{replica}'");
         // Wherever it goes, it stays so.
-        written.follow("EXCHANGE TABLES s.r AND s.t");
+        written.follow("EXCHANGE TABLES s.r AND s.t", "s", "s");
         assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["t"]);
-        written.follow("RENAME TABLE t TO u, v TO w");
+        written.follow("RENAME TABLE t TO u, v TO w", "s", "s");
         assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["u"]);
-        written.follow("DROP TABLE IF EXISTS u SYNC");
+        written.follow("DROP TABLE IF EXISTS u SYNC", "s", "s");
         assert!(written.replicated.is_empty());
+    }
+
+    #[test]
+    fn a_database_that_a_folder_makes_has_a_scratch_database_of_its_own() {
+        let mut written = Written::default();
+        written.changed(Change::Made("x".to_owned(), Database::default()));
+        let sql = "CREATE TABLE x.r ON CLUSTER c (x UInt8) ENGINE = ReplicatedMergeTree ORDER BY x";
+        let adapted = adapted(sql, &["m"], "s", "s", &mut written);
+        assert_eq!(adapted, "CREATE TABLE `s_x`.r  (x UInt8) ENGINE = MergeTree ORDER BY x");
+        assert_eq!(elsewhere(&adapted, "s"), None);
+        assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["x.r"]);
+        written.follow("RENAME TABLE `s_x`.r TO s.r", "s", "s");
+        written.follow("RENAME TABLE r TO t", "s", "s_x");
+        assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["r"]);
+        written.follow("RENAME TABLE s.r TO q", "s", "s_x");
+        written.changed(Change::Renamed("x".to_owned(), "y".to_owned()));
+        assert_eq!(written.replicated.keys().collect::<Vec<_>>(), ["y.q"]);
+        written.changed(Change::Dropped("y".to_owned()));
+        assert!(written.replicated.is_empty() && written.databases.is_empty());
+        assert_eq!(stood_for("DROP DATABASE x", "x", "s"), "DROP DATABASE `s_x`");
+        assert_eq!(stood_for("DROP TABLE x.t", "x", "s"), "DROP TABLE `s_x`.t");
     }
 
     #[test]
@@ -317,6 +516,11 @@ mod tests {
             ("EXCHANGE TABLES a AND other.b", Some("other")),
             ("TRUNCATE TABLE other.b", Some("other")),
             ("SELECT * FROM other.t", None),
+            ("DELETE FROM other.t WHERE 1", Some("other")),
+            ("UPDATE other.t SET x = 1 WHERE 1", Some("other")),
+            ("WITH a AS (SELECT 1) INSERT INTO other.t SELECT * FROM a", Some("other")),
+            ("WITH a AS (SELECT 1) SELECT * FROM other.t", None),
+            ("CREATE TABLE s_x.t (x UInt8) ENGINE = Memory", None),
         ] {
             assert_eq!(elsewhere(sql, "s").as_deref(), database, "{sql}");
         }
@@ -328,6 +532,10 @@ mod tests {
         assert_eq!(told("CREATE USER a"), Some("CREATE USER".to_owned()));
         assert!(told("create or replace function f AS x -> x").is_some());
         assert_eq!(told("GRANT SELECT ON a.* TO b"), Some("GRANT".to_owned()));
+        assert_eq!(told("DETACH DATABASE a"), Some("DETACH DATABASE".to_owned()));
+        assert_eq!(told("TRUNCATE ALL TABLES FROM a"), Some("TRUNCATE ALL".to_owned()));
+        assert!(told("INSERT INTO TABLE FUNCTION url('http://a') SELECT 1").is_some());
+        assert!(told("BACKUP DATABASE a TO Disk('b', 'c')").is_some());
         assert_eq!(told("CREATE TABLE t (x UInt8)"), None);
     }
 }

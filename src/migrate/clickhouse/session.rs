@@ -277,7 +277,7 @@ impl Session {
         tell: &mut (dyn FnMut(Done<'_>) + Send),
     ) -> Result<(), super::Error> {
         match &self.lock {
-            Some(lock) => run::all(&self.target, steps, lock, stop, tell).await,
+            Some(lock) => run::all(&self.target, steps, 0, lock, stop, tell).await,
             None => Ok(()),
         }
     }

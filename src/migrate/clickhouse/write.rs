@@ -1,14 +1,17 @@
-//! Objects as statements that make them. Two marks stand in them until it is known where they run: one for the cluster, and
-//! one around what is left out where a plan is tried.
+//! Objects as statements that make them. Marks stand in them until it is known where they run: one for the cluster, one for
+//! the database, and one around what is left out where a plan is tried.
 
 use super::connection::{literal, quoted};
 use super::model::{Column, Object, Table, View};
+use super::names::relation;
 use super::text::{DATABASE, moved};
 
 /// Where ` ON CLUSTER` stands, if anywhere.
 pub(super) const CLUSTER: &str = "\u{1}";
-/// Around what needs replicas.
-const REPLICAS: char = '\u{2}';
+/// The name of the database, where nothing but that stands.
+pub(super) const OWN: &str = "\u{3}";
+/// Around what needs replicas, or a database that is no scratch one.
+pub(super) const REPLICAS: char = '\u{2}';
 
 /// A name as it is written: in backticks where it must be.
 pub(super) fn name(name: &str) -> String {
@@ -20,14 +23,16 @@ pub(super) fn name(name: &str) -> String {
 
 /// The statement as it runs: in a database, on a cluster or on none.
 pub(super) fn live(sql: &str, database: &str, on_cluster: &str) -> String {
-    let sql = sql.replace(CLUSTER, on_cluster).replace(REPLICAS, "");
-    moved(&sql, &[DATABASE], DATABASE, database)
+    let own = if database.is_empty() { String::new() } else { name(database) };
+    let sql = sql.replace(CLUSTER, on_cluster).replace(REPLICAS, "").replace(OWN, &own);
+    moved(&sql, &[DATABASE], &own, database)
 }
 
-/// The statement as it is tried: in a scratch database, on one server, without replicas.
+/// The statement as it is tried: in a scratch database, on one server, without replicas. Nothing where it is about a database
+/// that the scratch one stands for.
 pub(super) fn tried(sql: &str, database: &str) -> String {
     let sql: String = sql.replace(CLUSTER, "").split(REPLICAS).step_by(2).collect();
-    moved(&sql, &[DATABASE], DATABASE, database)
+    moved(&sql, &[DATABASE], &name(database), database)
 }
 
 /// A column with all that it has.
@@ -60,7 +65,7 @@ pub(super) fn create(of: &str, object: &Object) -> String {
         Object::View(it) => view(of, it, "CREATE"),
         Object::Dictionary(it) => match &it.written {
             Some(written) => written.clone(),
-            None => format!("CREATE DICTIONARY {}{CLUSTER} {}", name(of), it.definition),
+            None => format!("CREATE DICTIONARY {}{CLUSTER} {}", relation(of), it.definition),
         },
     }
 }
@@ -87,8 +92,12 @@ pub(super) fn table(of: &str, table: &Table) -> String {
     let constraints = table.constraints.iter().map(|(of, definition)| format!("CONSTRAINT {} {definition}", name(of)));
     let projections = table.projections.iter().map(|(of, definition)| format!("PROJECTION {} {definition}", name(of)));
     let elements: Vec<String> = columns.chain(indexes).chain(constraints).chain(projections).collect();
-    let mut text =
-        format!("CREATE TABLE {}{CLUSTER} (\n  {}\n)\nENGINE = {}", name(of), elements.join(",\n  "), engine(table));
+    let mut text = format!(
+        "CREATE TABLE {}{CLUSTER} (\n  {}\n)\nENGINE = {}",
+        relation(of),
+        elements.join(",\n  "),
+        engine(table)
+    );
     let own_key = if table.primary_key == table.order_by { "" } else { table.primary_key.as_str() };
     let clauses = [
         ("PARTITION BY", table.partition_by.as_str()),
@@ -113,12 +122,12 @@ pub(super) fn table(of: &str, table: &Table) -> String {
 /// The statement that makes a view, with the word that it begins with.
 pub(super) fn view(of: &str, view: &View, word: &str) -> String {
     let kind = if view.materialized { "MATERIALIZED VIEW" } else { "VIEW" };
-    let mut text = format!("{word} {kind} {}{CLUSTER}", name(of));
+    let mut text = format!("{word} {kind} {}{CLUSTER}", relation(of));
     if !view.refresh.is_empty() {
         text += &format!(" REFRESH {}", view.refresh);
     }
     if !view.to.is_empty() {
-        text += &format!(" TO {}", name(&view.to));
+        text += &format!(" TO {}", relation(&view.to));
     }
     if !view.columns.is_empty() {
         text += &format!(" ({})", view.columns);
@@ -133,7 +142,8 @@ pub(super) fn view(of: &str, view: &View, word: &str) -> String {
     if !view.comment.is_empty() {
         text += &format!("\nCOMMENT {}", literal(&view.comment));
     }
-    text
+    // What is made names what it means in the database where that is said, whatever it is called.
+    moved(&text, &[DATABASE], "", DATABASE)
 }
 
 #[cfg(test)]

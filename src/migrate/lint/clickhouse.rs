@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::clickhouse::lint::findings;
 use super::super::clickhouse::{
-    Connection, Error as Fault, Failure, Model, Object, Replay, Token, View, connect, is_left, quoted_text, tokens,
-    url_of, within,
+    Connection, Error as Fault, Failure, Model, Object, Replay, Sizes, Token, View, connect, is_left, quoted_text,
+    sizes, tokens, url_of, within,
 };
 use super::super::folder::{File, replayed};
 use super::super::statements::{Language, Statement};
@@ -17,6 +17,9 @@ use crate::catalog::Dataset;
 
 /// What is told only of what was there before the file.
 const OF_OLD: [&str; 5] = ["CH101", "CH102", "CH106", "CH107", "CH108"];
+
+/// What costs by the size of its table.
+const OF_SIZE: [&str; 3] = ["CH101", "CH102", "CH106"];
 
 /// What a statement did: which one, and the schema before and after it.
 struct Step {
@@ -84,8 +87,12 @@ pub(super) async fn look(
     })
     .await?;
     let mut findings = Vec::new();
+    let sizes = match &options.meant {
+        Some(url) if files.iter().any(|replayed| !replayed.steps.is_empty()) => measured(url, &files).await,
+        _ => Sizes::new(),
+    };
     for replayed in &files {
-        let mut found = replayed.found();
+        let mut found = replayed.found(&sizes);
         found.extend(replayed.unread(&server, options, &all).await?);
         for Found { code, statement, text } in found.into_iter().chain(replayed.lost(&options.datasets)) {
             let (file, statement) = (replayed.file, statement.and_then(|at| replayed.statements.get(at)));
@@ -96,6 +103,15 @@ pub(super) async fn look(
     }
     findings.extend(broken.map(|(file, line, why)| told("MT001", &file, line, why)));
     Ok(findings)
+}
+
+/// How large tables are where the files are for; nothing where nobody says.
+async fn measured(url: &str, files: &[Replayed<'_>]) -> Sizes {
+    let others: BTreeSet<&String> = files.iter().flat_map(|replayed| replayed.first.databases.keys()).collect();
+    match connect(url).await {
+        Ok(connection) => sizes(&connection, &others).await.unwrap_or_default(),
+        Err(_) => Sizes::new(),
+    }
 }
 
 /// A failure of a file, which is a finding; others are not.
@@ -117,7 +133,7 @@ fn keeps_rows(object: &Object) -> bool {
 }
 
 impl Replayed<'_> {
-    fn found(&self) -> Vec<Found> {
+    fn found(&self, sizes: &Sizes) -> Vec<Found> {
         let mut found = Vec::new();
         for (at, statement) in self.statements.iter().enumerate() {
             let words = tokens(&statement.text);
@@ -127,27 +143,44 @@ impl Replayed<'_> {
             {
                 let name = rest.iter().find(|word| !word.is("IF") && !word.is("EXISTS"));
                 let name = name.map(Token::name).unwrap_or_default();
+                // One that the file itself has made had nobody's rows.
+                let is_new = !self.first.databases.contains_key(&name)
+                    && self.steps.iter().any(|step| step.before.databases.contains_key(&name));
+                if is_new {
+                    continue;
+                }
                 found.push(Found::new("DS101", at, format!("database {name} is dropped, and all that is in it")));
             }
         }
         for step in &self.steps {
-            self.of_step(step, &mut found);
+            self.of_step(step, sizes, &mut found);
         }
         found
     }
 
-    fn of_step(&self, step: &Step, found: &mut Vec<Found>) {
+    fn of_step(&self, step: &Step, sizes: &Sizes, found: &mut Vec<Found>) {
         let Step { statement, before, after } = step;
         let mut find = |code, text: String| found.push(Found::new(code, *statement, text));
         let words = tokens(&self.statements[*statement].text);
+        // What goes with its database has been told of with that.
+        if let [first, second, ..] = &words[..]
+            && first.is("DROP")
+            && second.is("DATABASE")
+        {
+            return;
+        }
         let renames = words.iter().any(|word| word.is("RENAME"));
         for (name, object) in before.objects.iter().filter(|(name, _)| self.first.objects.contains_key(*name)) {
             match (object, after.objects.get(name)) {
                 (object, None) if renames => {
-                    let came = after
-                        .objects
-                        .iter()
-                        .find(|(other, it)| !before.objects.contains_key(*other) && it.kind() == object.kind());
+                    let came = |same_name: bool| {
+                        after.objects.iter().find(|(other, it)| {
+                            let is_new = !before.objects.contains_key(*other) && it.kind() == object.kind();
+                            is_new && (!same_name || other.rsplit('.').next() == name.rsplit('.').next())
+                        })
+                    };
+                    // In another database it may be called the same.
+                    let came = came(true).or_else(|| came(false));
                     // Readers of the old name go on by a view of it.
                     if let Some((to, _)) = came.filter(|_| !self.last.objects.contains_key(name)) {
                         let kind = object.kind();
@@ -189,7 +222,9 @@ impl Replayed<'_> {
             // What has another name is not dropped.
             let is_moved = renames && matches!(finding.code, "CH102" | "CH106");
             if (is_old || !OF_OLD.contains(&finding.code)) && !is_moved {
-                find(finding.code, format!("{}: {}", finding.object, finding.text));
+                let size = sizes.get(&finding.object).filter(|_| OF_SIZE.contains(&finding.code));
+                let size = size.map(|size| format!("; it has {size} now")).unwrap_or_default();
+                find(finding.code, format!("{}: {}{size}", finding.object, finding.text));
             }
         }
     }

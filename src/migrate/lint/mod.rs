@@ -77,6 +77,8 @@ pub struct Options<'o> {
     pub server: String,
     /// What a ClickHouse is called whose files they are, where it is not the one of that URL.
     pub database: Option<String>,
+    /// The URL of the database that the files are for, where it is given: a ClickHouse is asked how large its tables are.
+    pub meant: Option<String>,
     /// The roles that serve.
     pub grantees: Vec<String>,
     /// What is promised of the database.

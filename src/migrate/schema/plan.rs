@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
+use super::super::folder::File;
 use super::diff::diff;
 use super::inspect::inspect;
 use super::model::{Key, Kind, Model};
@@ -24,6 +25,16 @@ pub struct Rename {
     pub old: String,
     /// What it should be called.
     pub new: String,
+}
+
+impl Rename {
+    /// Those that files speak of.
+    pub(in crate::migrate) fn said(files: &[File]) -> Vec<Self> {
+        let lines = files.iter().flat_map(|file| file.text.lines());
+        let directives = lines.filter_map(|line| line.trim().strip_prefix(RENAME));
+        let renames = directives.filter_map(|rest| rest.trim().split_once(char::is_whitespace));
+        renames.map(|(old, new)| Self { old: old.to_owned(), new: new.trim().to_owned() }).collect()
+    }
 }
 
 /// A schema that is wished, and what is said about how to get there.
@@ -109,11 +120,7 @@ pub async fn read(origin: &Origin, server: Option<&str>, scope: &Scope) -> Resul
             // A folder that is not in order needs no server to say so.
             let (folder, _) = folder(path)?;
             let server = server.ok_or_else(|| Error::NoServer { path: path.clone() })?;
-            let lines = folder.files().iter().flat_map(|file| file.text.lines());
-            let directives = lines.filter_map(|line| line.trim().strip_prefix(RENAME));
-            let renames = directives.filter_map(|rest| rest.trim().split_once(char::is_whitespace));
-            let renames =
-                renames.map(|(old, new)| Rename { old: old.to_owned(), new: new.trim().to_owned() }).collect();
+            let renames = Rename::said(folder.files());
             let model = Scratch::within(server, async |connection| {
                 fill(connection, path).await?;
                 scoped(connection, scope).await

@@ -1,6 +1,7 @@
 //! A schema of ClickHouse as it should be: whatever is, the plan leads to the wish, rows stay where they can, and then there
 //! is nothing to be done.
 
+mod databases;
 mod pairs;
 
 use std::time::Duration;
@@ -29,7 +30,7 @@ async fn read_out(database: &Database) -> String {
 }
 
 async fn inspected(database: &Database) -> Model {
-    read(&Origin::Database(database.url()), None, &[], &[]).await.expect("a schema").model
+    read(&Origin::Database(database.url()), None, &[], &[], &[]).await.expect("a schema").model
 }
 
 fn told(error: &dyn std::error::Error) -> String {

@@ -248,3 +248,73 @@ pub const VIEWS: [Pair; 12] = [
         "CREATE DICTIONARY d (k UInt64, v String, w Int8) PRIMARY KEY k SOURCE(NULL()) LIFETIME(20) LAYOUT(FLAT())",
     ),
 ];
+
+/// Where `{x}` stands for the name of another database.
+pub const DATABASES: [Pair; 14] = [
+    both("a database", "", "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a"),
+    both(
+        "what is said of a database",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory",
+        "CREATE DATABASE {x} COMMENT 'it''s; one'; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory",
+    ),
+    both(
+        "a table in the other one",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a",
+    ),
+    both(
+        "two of one name",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE TABLE {x}.t (a UInt64, b String DEFAULT '{x}') ENGINE = MergeTree ORDER BY a COMMENT '{x}.t'",
+    ),
+    both(
+        "a view of another database",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64, b Int8) ENGINE = Memory; CREATE VIEW v AS SELECT a, b FROM {x}.t",
+    ),
+    both(
+        "a view in another database",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = Memory; CREATE VIEW {x}.v AS SELECT a FROM t",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64, b Int8) ENGINE = Memory; CREATE VIEW {x}.v AS SELECT a, b FROM t COMMENT 'both'",
+    ),
+    both(
+        "a materialized view to another database",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE TABLE {x}.s (a UInt64, n UInt64) ENGINE = SummingMergeTree ORDER BY a; CREATE MATERIALIZED VIEW m TO {x}.s AS SELECT a, count() AS n FROM t GROUP BY a",
+    ),
+    both(
+        "another question of a materialized view in another database",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE TABLE s (a UInt64, n UInt64) ENGINE = SummingMergeTree ORDER BY a; CREATE MATERIALIZED VIEW {x}.m TO s AS SELECT a, count() AS n FROM t GROUP BY a",
+        "CREATE DATABASE {x}; CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE TABLE s (a UInt64, n UInt64) ENGINE = SummingMergeTree ORDER BY a; CREATE MATERIALIZED VIEW {x}.m TO s AS SELECT a, 2 * count() AS n FROM t GROUP BY a",
+    ),
+    both(
+        "a materialized view that keeps its own rows in another database",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory; CREATE MATERIALIZED VIEW {x}.m ENGINE = SummingMergeTree ORDER BY a AS SELECT a, count() AS n FROM {x}.t GROUP BY a",
+    ),
+    both(
+        "a dictionary of another database, and a default of that",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.s (k UInt64, v String) ENGINE = MergeTree ORDER BY k",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.s (k UInt64, v String) ENGINE = MergeTree ORDER BY k; CREATE DICTIONARY {x}.d (k UInt64, v String) PRIMARY KEY k SOURCE(CLICKHOUSE(TABLE 's' DB '{x}')) LIFETIME(10) LAYOUT(HASHED()); CREATE TABLE t (a UInt64, v String DEFAULT dictGet('{x}.d', 'v', a)) ENGINE = MergeTree ORDER BY a",
+    ),
+    both(
+        "another order of a table in another database",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a; CREATE VIEW v AS SELECT a FROM {x}.t",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY b; CREATE VIEW v AS SELECT a FROM {x}.t",
+    ),
+    both(
+        "a view of two databases in a third",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory",
+        "CREATE DATABASE {x}; CREATE DATABASE {x}_more; CREATE TABLE {x}.t (a UInt64) ENGINE = Memory; CREATE TABLE u (a UInt64) ENGINE = Memory; CREATE VIEW {x}_more.v AS SELECT t.a FROM {x}.t AS t INNER JOIN u ON u.a = t.a",
+    ),
+    both(
+        "odd names",
+        "",
+        "CREATE DATABASE `{x} 1.0`; CREATE TABLE `{x} 1.0`.`a.b` (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE TABLE `c.d` (a UInt64) ENGINE = Memory; CREATE VIEW v AS SELECT a FROM `{x} 1.0`.`a.b` UNION ALL SELECT a FROM `c.d`",
+    ),
+    both(
+        "a database that others lean on goes",
+        "CREATE DATABASE {x}; CREATE TABLE {x}.t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE VIEW v AS SELECT a FROM {x}.t; CREATE TABLE s (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE MATERIALIZED VIEW {x}.m TO s AS SELECT a FROM {x}.t",
+        "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a; CREATE VIEW v AS SELECT a FROM t; CREATE TABLE s (a UInt64) ENGINE = MergeTree ORDER BY a",
+    ),
+];

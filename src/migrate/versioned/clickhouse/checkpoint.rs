@@ -35,6 +35,9 @@ pub async fn checkpoint(folder: &Folder, tag: Option<&str>, leave_rows: bool, pl
         _ => None,
     });
     what.extend(secrets);
+    if whole.own.as_ref().is_some_and(|own| !own.comment.is_empty()) {
+        what.push("the comment of the database itself".to_owned());
+    }
     if making.cluster.is_none() {
         what.extend(clustered(folder)?);
     }

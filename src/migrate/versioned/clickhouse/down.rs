@@ -1,6 +1,8 @@
 //! The way back of a ClickHouse. Each statement stands by itself, so that a way back that was cut off is planned anew from
 //! what is there; the ledger is only added to, and gets rows that take others away once all of it has been done.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::watch;
 
 use super::super::super::clickhouse::{
@@ -61,6 +63,7 @@ async fn led(
         database: Some(database.database().to_owned()),
         cluster: database.cluster().map(str::to_owned),
         ignore: options.scope.ignore.clone(),
+        databases: Vec::new(),
     };
     let server = match &options.dev_url {
         Some(url) => connect(url).await?.within_name(database.database()),
@@ -68,7 +71,9 @@ async fn led(
     };
     let was = place.made(&server, &current).await?;
     let wish = Wish { model: place.made(&server, &older).await?, renames: Vec::new() };
-    let mut is = inspect(&database, &[]).await?;
+    let others: BTreeSet<&String> = was.databases.keys().chain(wish.model.databases.keys()).collect();
+    let others: Vec<String> = others.into_iter().cloned().collect();
+    let mut is = inspect(&database, &[], &others).await?;
     is.ignore(&place.ignore);
     let from = rows.last().map(|row| row.version.clone()).unwrap_or_default();
     if let Some(what) = apart(&was, &is)

@@ -26,6 +26,8 @@ pub struct Place {
     pub cluster: Option<String>,
     /// Names that are left alone.
     pub ignore: Vec<String>,
+    /// Databases of a wish besides those that files make.
+    pub databases: Vec<String>,
 }
 
 impl Place {
@@ -110,9 +112,10 @@ pub async fn diff(
     folder.check()?;
     folder.distinct()?;
     let server = place.open().await?;
-    let mut wish = read(wished, Some(&server), &[server.database()], &place.ignore).await?;
-    wish.renames.extend(renames.iter().cloned());
     let is = place.made(&server, &folder.replayed()).await?;
+    let others: Vec<String> = is.databases.keys().chain(&place.databases).cloned().collect();
+    let mut wish = read(wished, Some(&server), &[server.database()], &others, &place.ignore).await?;
+    wish.renames.extend(renames.iter().cloned());
     let plan = plan(&is, &wish, Some(&server), &place.making(&server), Rehearsal::Done).await?;
     let mut unseen: Vec<String> = is.unseen.iter().chain(&wish.model.unseen).cloned().collect();
     unseen.retain(|what| !what.ends_with(LEFT_OF_REBUILDS));
