@@ -4,7 +4,7 @@
 //! `export CONFIG DATASET ROLE ROWS.parquet FOLDER`: for each line of standard input it exports all rows into the folder,
 //! and prints the seconds that took.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
             export: None,
         };
         exporter.export(&memory, work, |_| Ok(())).await?;
-        println!("{}", begun.elapsed().as_secs_f64());
+        writeln!(std::io::stdout(), "{}", begun.elapsed().as_secs_f64())?;
     }
     Ok(())
 }
