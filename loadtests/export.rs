@@ -24,6 +24,10 @@ use martello::source::{self, BatchStream, Dialect, Mismatch, Reading, Source, St
 use martello::store::Versions;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows of a batch, as sources read them.
 const BATCH_ROWS: usize = 16_384;
 
