@@ -134,6 +134,19 @@ impl Encoder {
         }))
     }
 
+    /// Takes batches, and appends what is ready. Threads that encode columns meet once for all of them.
+    ///
+    /// # Errors
+    /// When a batch is not of the schema.
+    pub fn write_all(&mut self, batches: &[RecordBatch], out: &mut Vec<u8>) -> Result<(), Error> {
+        let Writer::Parquet(schema, groups) = &mut self.0 else {
+            return batches.iter().try_for_each(|batch| self.write(batch, out));
+        };
+        let batches = batches.iter().map(|batch| fitted(schema, batch)).collect::<Result<_, _>>();
+        give(groups.write(batches.map_err(Error::Arrow)?).map_err(Error::Parquet)?, out);
+        Ok(())
+    }
+
     /// Takes a batch, and appends what is ready to be sent.
     ///
     /// # Errors
@@ -151,11 +164,7 @@ impl Encoder {
                 buffers.iter().for_each(|buffer| out.extend_from_slice(buffer));
                 Ok(())
             }
-            Writer::Parquet(schema, groups) => {
-                let written = groups.write(&fitted(schema, batch).map_err(Error::Arrow)?).map_err(Error::Parquet)?;
-                give(written, out);
-                Ok(())
-            }
+            Writer::Parquet(..) => self.write_all(std::slice::from_ref(batch), out),
         }
     }
 
@@ -366,6 +375,33 @@ mod tests {
             }
             encoder.finish(&mut out).expect("finished");
             assert!(out == one, "{threads}");
+        }
+    }
+
+    /// However many are written together, rows come in their order, and row groups stay as long as they may be.
+    #[test]
+    fn parquet_takes_any_number_of_batches_together() {
+        let batches: Vec<RecordBatch> =
+            (0..40).map(|part| batch(part * 10_000, if part % 7 == 3 { 0 } else { 10_000 })).collect();
+        let schema = batches[0].schema();
+        let expected = concat_batches(&schema, &batches).expect("rows");
+        for together in [1, 3, 40] {
+            let encoder = Encoder::on_threads(2, MediaType::Parquet, &schema, &Style::default(), &facts());
+            let mut encoder = encoder.expect("an encoder");
+            let mut document = Vec::new();
+            for some in batches.chunks(together) {
+                encoder.write_all(some, &mut document).expect("written");
+            }
+            encoder.finish(&mut document).expect("finished");
+            let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(document.clone())).expect("a file");
+            for group in builder.metadata().row_groups() {
+                assert!((1..=122_880).contains(&group.num_rows()), "{together}: {group:?}");
+                assert!(group.compressed_size() <= 9 << 20, "{together}: {group:?}");
+            }
+            let (_, found) = read(MediaType::Parquet, document);
+            let plain = |batch: &RecordBatch| RecordBatch::try_new(schema.clone(), batch.columns().to_vec());
+            let found: Vec<RecordBatch> = found.iter().map(|batch| plain(batch).expect("a batch")).collect();
+            assert!(concat_batches(&schema, &found).expect("rows") == expected, "{together}");
         }
     }
 

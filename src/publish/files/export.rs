@@ -1,5 +1,6 @@
-//! Rows of a plan to files: a batch is read while the one before it is written, and a file is closed before it grows too
-//! long. What is held is two batches, a row group, and a file that has no name yet on this machine's disk.
+//! Rows of a plan to files: rows are read while those before them are written, and a file is closed before it grows too long.
+//! What is held is what is read and what is written, each of a bounded size, a row group, and a file that has no name yet on
+//! this machine's disk.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -17,12 +18,17 @@ use crate::catalog::{Bucket, Dataset, Direction, Type};
 use crate::encode::{self, Encoder, MediaType, Style};
 use crate::plan::{End, Output, Plan, Value};
 use crate::query::{Limit, OrderKey, Page, Query};
-use crate::source::{self, Source};
+use crate::source::{self, BatchStream, Source};
 
 /// Microseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;
 /// Threads that encode one file at most: exports leave room for requests.
 const THREADS_MAX: usize = 4;
+/// Rows behind which no further batch is written together with those before it: a row group of Parquet has about as many.
+/// Threads that encode columns meet once for all of them.
+const TOGETHER_ROWS: usize = 122_880;
+/// Bytes likewise, as they are in memory. Twice as many are held: some are read while others are written.
+const TOGETHER_BYTES: usize = 16 << 20;
 
 /// Why there are no files.
 #[derive(Debug, thiserror::Error)]
@@ -145,16 +151,11 @@ impl Exporter<'_> {
 
         let mut left = work.rows_max.unwrap_or(u64::MAX);
         let mut progress = Progress::default();
-        let mut next = batches.try_next().await.map_err(ExportError::Source)?;
-        while let Some(batch) = next.filter(|_| left > 0) {
-            let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= rows as u64;
-            // The next batch is read while this one is written, and no further one.
-            let reading = async {
-                let next = if left > 0 { batches.try_next().await } else { Ok(None) };
-                next.map_err(ExportError::Source)
-            };
-            ((), next) = tokio::try_join!(cut.take(batch.slice(0, rows)), reading)?;
+        let mut next = read(&mut batches, &mut left).await?;
+        while !next.is_empty() {
+            let rows: usize = next.iter().map(RecordBatch::num_rows).sum();
+            // The next rows are read while these are written, and none behind them.
+            ((), next) = tokio::try_join!(cut.take(next), read(&mut batches, &mut left))?;
             progress = cut.progress(progress.rows + rows as u64);
             watch(progress)?;
         }
@@ -175,9 +176,28 @@ impl Exporter<'_> {
         if self.files.put(&path, text.into()).await.map_err(failed)? {
             return Ok(manifest);
         }
-        let found = self.files.read(&path).await.map_err(failed)?;
-        Ok(found.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(manifest))
+        // What was removed in between is the same as what was to be written.
+        let Some(found) = self.files.read(&path).await.map_err(failed)? else { return Ok(manifest) };
+        let foreign = |source: serde_json::Error| FileError::Foreign { path: path.clone(), source: source.into() };
+        serde_json::from_slice(&found).map_err(|source| ExportError::Files(foreign(source)))
     }
+}
+
+/// As many batches as are written together: fewer only at the end of the rows, or of those that are wanted.
+async fn read(batches: &mut BatchStream, left: &mut u64) -> Result<Vec<RecordBatch>, ExportError> {
+    let (mut read, mut rows, mut bytes) = (Vec::new(), 0, 0);
+    while *left > 0
+        && rows < TOGETHER_ROWS
+        && bytes < TOGETHER_BYTES
+        && let Some(batch) = batches.try_next().await.map_err(ExportError::Source)?
+    {
+        let batch = batch.slice(0, batch.num_rows().min(usize::try_from(*left).unwrap_or(usize::MAX)));
+        *left -= batch.num_rows() as u64;
+        rows += batch.num_rows();
+        bytes += batch.get_array_memory_size();
+        read.push(batch);
+    }
+    Ok(read)
 }
 
 /// Rows that are being cut to files.
@@ -196,10 +216,21 @@ struct Cut<'e> {
 }
 
 impl Cut<'_> {
-    async fn take(&mut self, batch: RecordBatch) -> Result<(), ExportError> {
+    /// Writes batches to files.
+    async fn take(&mut self, batches: Vec<RecordBatch>) -> Result<(), ExportError> {
+        for batch in &batches {
+            self.hold(batch).await?;
+        }
+        let Some(part) = self.open.take() else { return Ok(()) };
+        let part = part.write().await?;
+        if part.bytes >= self.exporter.part_bytes { self.close(part).await } else { Ok(self.open = Some(part)) }
+    }
+
+    /// Gives the rows of a batch to the files that they belong to; those that are full are closed.
+    async fn hold(&mut self, batch: &RecordBatch) -> Result<(), ExportError> {
         let mut at = 0;
         while at < batch.num_rows() {
-            let interval = self.time.map(|time| time.interval(&batch, at));
+            let interval = self.time.map(|time| time.interval(batch, at));
             let most = self.exporter.part_rows;
             if let Some(full) = self.open.take_if(|part| part.rows >= most || part.interval != interval) {
                 self.close(full).await?;
@@ -210,20 +241,16 @@ impl Cut<'_> {
             };
             let room = usize::try_from(most - part.rows).unwrap_or(usize::MAX);
             let end = batch.num_rows().min(at.saturating_add(room));
-            let end = self.time.map_or(end, |time| time.run(&batch, at, end));
+            let end = self.time.map_or(end, |time| time.run(batch, at, end));
             let slice = batch.slice(at, end - at);
             let key = |row| self.keys.as_deref().and_then(|keys| shown_key(self.work.plan, keys, &slice, row));
             if part.rows == 0 {
                 part.first_key = key(0);
             }
             part.last_key = key(slice.num_rows() - 1);
-            let part = part.write(slice.project(&self.shown).map_err(ExportError::Batch)?).await?;
+            part.hold(slice.project(&self.shown).map_err(ExportError::Batch)?);
+            self.open = Some(part);
             at = end;
-            if part.bytes >= self.exporter.part_bytes {
-                self.close(part).await?;
-            } else {
-                self.open = Some(part);
-            }
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! A file while it is written: its hash is its name, so that it has none until it is whole. Encoding and writing take a
 //! thread that may wait, and leave the others to requests.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use std::io::Write as _;
 
 use arrow_array::RecordBatch;
+use aws_lc_rs::digest::{Context, SHA256};
 
 use super::export::ExportError;
 use super::manifest::hex;
@@ -15,7 +15,9 @@ pub(super) struct Spool {
     file: std::fs::File,
     encoder: Encoder,
     digest: Context,
-    /// Rows that it has.
+    /// Rows that are to be written next.
+    held: Vec<RecordBatch>,
+    /// Rows that it has, those included.
     pub rows: u64,
     /// Bytes that were written.
     pub bytes: u64,
@@ -51,24 +53,38 @@ impl Spool {
         // It has no name in any folder, so that it goes with this process, however that ends.
         let file = tempfile::tempfile().map_err(ExportError::Spool)?;
         let digest = Context::new(&SHA256);
-        Ok(Self { file, encoder, digest, rows: 0, bytes: 0, first_key: None, last_key: None, interval })
+        Ok(Self {
+            file,
+            encoder,
+            digest,
+            held: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            first_key: None,
+            last_key: None,
+            interval,
+        })
     }
 
-    /// Appends rows.
-    pub(super) async fn write(mut self, batch: RecordBatch) -> Result<Self, ExportError> {
+    /// Appends rows to what is written next.
+    pub(super) fn hold(&mut self, batch: RecordBatch) {
+        self.rows += batch.num_rows() as u64;
+        self.held.push(batch);
+    }
+
+    /// Writes what it holds.
+    pub(super) async fn write(mut self) -> Result<Self, ExportError> {
         aside(move || {
-            let mut out = Vec::new();
-            self.encoder.write(&batch, &mut out).map_err(ExportError::Encode)?;
-            self.append(&out)?;
-            self.rows += batch.num_rows() as u64;
+            self.encode()?;
             Ok(self)
         })
         .await
     }
 
-    /// Ends it.
+    /// Writes what it holds, and ends it.
     pub(super) async fn finish(mut self) -> Result<Spooled, ExportError> {
         aside(move || {
+            self.encode()?;
             let mut out = Vec::new();
             self.encoder.finish(&mut out).map_err(ExportError::Encode)?;
             self.append(&out)?;
@@ -77,6 +93,12 @@ impl Spool {
             Ok(Spooled { file, rows, bytes, sha256, first_key, last_key, interval })
         })
         .await
+    }
+
+    fn encode(&mut self) -> Result<(), ExportError> {
+        let mut out = Vec::new();
+        self.encoder.write_all(&std::mem::take(&mut self.held), &mut out).map_err(ExportError::Encode)?;
+        self.append(&out)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
