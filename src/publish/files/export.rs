@@ -223,7 +223,11 @@ impl Cut<'_> {
         }
         let Some(part) = self.open.take() else { return Ok(()) };
         let part = part.write().await?;
-        if part.bytes >= self.exporter.part_bytes { self.close(part).await } else { Ok(self.open = Some(part)) }
+        if part.bytes >= self.exporter.part_bytes {
+            return self.close(part).await;
+        }
+        self.open = Some(part);
+        Ok(())
     }
 
     /// Gives the rows of a batch to the files that they belong to; those that are full are closed.

@@ -1,8 +1,8 @@
 //! Where files are: a folder, or a store of objects. What is written is never written again: a path holds a hash of its
 //! content, or an id that was drawn for it.
 
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path as LocalPath;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +33,8 @@ const CHUNK_BYTES: usize = 8 << 20;
 /// Chunks under way at once: what an upload holds in memory is this many of them.
 const CHUNKS_MAX: usize = 3;
 
-/// Bytes of a folder's file that are read at once.
-const READ_BYTES: u64 = 512 << 10;
+/// Bytes of a folder's file that are read at once: a range of a megabyte takes one turn of another thread.
+const READ_BYTES: u64 = 1 << 20;
 /// Somebody waits for what is looked up or read: a store that has not answered by then is out. What is written may take
 /// longer, and is tried again up to ten times.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -381,14 +381,18 @@ fn signer(url: &Url, config: &config::FileStore) -> Result<Option<Arc<dyn Signer
 fn pieces(file: std::fs::File, range: Range<u64>, path: &str) -> ByteStream {
     let path = path.to_owned();
     let unread = move |source| Error::Read { path: path.clone(), source };
-    let read = |(file, range): (std::fs::File, Range<u64>)| async move {
+    let read = |(mut file, range): (std::fs::File, Range<u64>)| async move {
         let length = range.end.saturating_sub(range.start).min(READ_BYTES);
         if length == 0 {
             return Ok(None);
         }
         let reading = tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; usize::try_from(length).unwrap_or_default()];
-            file.read_exact_at(&mut piece, range.start)?;
+            // Into room that is not cleared first.
+            let mut piece = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+            file.seek(SeekFrom::Start(range.start))?;
+            if (&mut file).take(length).read_to_end(&mut piece)? as u64 != length {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
             Ok((Bytes::from(piece), (file, range.start + length..range.end)))
         });
         reading.await.map_err(std::io::Error::other)?.map(Some)
