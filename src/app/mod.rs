@@ -209,7 +209,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let limiter = Limiter::new(redis.clone(), config.limits);
     let shelf = shelf(&config, &engine, &limiter, &auditor)?;
     let files = Arc::new(assets::Door::open(&config.assets).map_err(Error::Links)?);
-    let making = shelf.exports.clone().map(|exports| tokio::spawn(exports.run(stopped.clone())));
+    let exports = shelf.exports.clone();
     let context = Context::new(engine, keys, Arc::clone(&limiter), auditor, shelf, &config, stopped.clone());
 
     let http = &config.http;
@@ -219,6 +219,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let admin = bind(config.admin.listen, config.admin.tls.as_ref(), ADMIN_CONNECTIONS_MAX, http).await;
     let admin = admin.map_err(Error::Server)?;
     let (public_address, admin_address) = (public.address, admin.address);
+    // Nothing works for a server that cannot be reached: it would go on when this has failed.
+    let making = exports.map(|exports| tokio::spawn(exports.run(stopped.clone())));
 
     let draining = Arc::new(AtomicBool::new(false));
     let policy = ops::Policy { context: context.clone(), reloader: Arc::clone(&reloader) };

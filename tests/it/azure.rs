@@ -57,9 +57,7 @@ impl Azure {
     }
 
     fn configure(&self, trial: &Trial, folder: &str) {
-        let options: Vec<String> = self.options().iter().map(|(name, value)| format!("{name}: '{value}'")).collect();
-        let store = format!("{{url: 'az://{CONTAINER}/{folder}', options: {{{}}}}}", options.join(", "));
-        trial.configure(&format!("assets: {{store: {store}}}\n"));
+        crate::s3::configure(trial, &format!("az://{CONTAINER}/{folder}"), &self.options(), "");
     }
 }
 

@@ -64,9 +64,7 @@ impl S3 {
     }
 
     fn configure_with(&self, trial: &Trial, folder: &str, key: &str, more: &str) {
-        let options: Vec<String> = self.options(key).iter().map(|(name, value)| format!("{name}: '{value}'")).collect();
-        let store = format!("{{url: 's3://{BUCKET}/{folder}', options: {{{}}}}}", options.join(", "));
-        trial.configure(&format!("assets: {{store: {store}{more}}}\n"));
+        configure(trial, &format!("s3://{BUCKET}/{folder}"), &self.options(key), more);
     }
 }
 
@@ -76,6 +74,13 @@ impl Drop for S3 {
         let _ = self.running.kill();
         let _ = self.running.wait();
     }
+}
+
+/// Leads commands of the trial to a store of files.
+pub fn configure(trial: &Trial, url: &str, options: &[(&str, String)], more: &str) {
+    let options: Vec<String> = options.iter().map(|(name, value)| format!("{name}: '{value}'")).collect();
+    let store = format!("{{url: '{url}', options: {{{}}}}}", options.join(", "));
+    trial.configure(&format!("assets: {{store: {store}{more}}}\n"));
 }
 
 /// A trial of whose second version the files are longer than a piece.
