@@ -117,6 +117,17 @@ async fn of_two_who_write_the_same_into_azure_one_writes() {
     let manifests: Vec<&Value> = told.iter().map(|told| &told["written"][0]["manifest"]).collect();
     assert!(manifests[0] == manifests[1] && manifests[0]["rows"] == 30_000, "{manifests:?}");
     let files = Files::open(&azure.store("twice")).expect("a store");
+    // Large enough to go up in chunks, by turns: whoever is done first takes away those of the others.
+    let spool = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(spool.path(), vec![7; 20 << 20]).expect("a file");
+    let keeps = (0..4).map(|_| async {
+        let mut file = tokio::fs::File::open(spool.path()).await.expect("a file");
+        files.keep("large", &mut file, 20 << 20).await
+    });
+    for kept in futures_util::future::join_all(keeps).await {
+        kept.expect("a file that is kept");
+    }
+    assert_eq!(files.size("large").await.expect("an answer"), Some(20 << 20));
     let puts = (0..16).map(|turn| {
         let files = files.clone();
         async move { files.put("once", turn.to_string().into()).await.expect("an answer").then_some(turn) }

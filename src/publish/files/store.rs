@@ -159,10 +159,8 @@ impl Files {
     pub async fn keep(&self, path: &str, file: &mut File, bytes: u64) -> Result<(), Error> {
         let location = self.at(path);
         // One of another length was damaged there: what is written goes over it.
-        match self.store.head(&location).await {
-            Ok(found) if found.size == bytes => return Ok(()),
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => return Err(failed("look for", path)(source)),
+        if self.holds(path, bytes).await? {
+            return Ok(());
         }
         let unread = |source| Error::Spool { path: path.to_owned(), source };
         file.rewind().await.map_err(unread)?;
@@ -178,7 +176,12 @@ impl Files {
             None => Ok(()),
         };
         match (begun.0.take(), sent) {
-            (Some(upload), Ok(())) => upload.finish().await.map(drop).map_err(failed("write", path)),
+            (Some(upload), Ok(())) => match upload.finish().await {
+                Ok(_) => Ok(()),
+                // Azure drops the chunks of all others once one of those that write the same file is done.
+                Err(_) if self.holds(path, bytes).await? => Ok(()),
+                Err(source) => Err(failed("write", path)(source)),
+            },
             (Some(upload), Err(error)) => {
                 // What goes wrong on the way out adds nothing to why.
                 let _ = upload.abort().await;
@@ -186,6 +189,12 @@ impl Files {
             }
             (None, sent) => sent,
         }
+    }
+
+    /// Whether a file is there, and as long as it should be.
+    async fn holds(&self, path: &str, bytes: u64) -> Result<bool, Error> {
+        let found = there(self.store.head(&self.at(path)).await).map_err(failed("look for", path))?;
+        Ok(found.is_some_and(|found| found.size == bytes))
     }
 
     /// Writes a small file whole, unless there is one; returns whether there was none.
