@@ -33,7 +33,8 @@ fn load_from(file: Option<&Path>, mut variables: Vec<(String, String)>) -> Resul
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
         // Read once as typed, for errors with a line, and once as values, for the environment to lie over.
-        let fault = |error: serde_saphyr::Error| Error::File { path: path.to_owned(), fault: error.to_string() };
+        let fault =
+            |error: serde_saphyr::Error| Error::File { path: path.to_owned(), fault: told(&error.without_snippet()) };
         serde_saphyr::from_str::<Config>(&text).map_err(fault)?;
         value = serde_saphyr::from_str(&text).map_err(fault)?;
     }
@@ -42,7 +43,7 @@ fn load_from(file: Option<&Path>, mut variables: Vec<(String, String)>) -> Resul
         value = overlay(value, &name, &text)?;
     }
     let mut config: Config = serde_json::from_value(value)
-        .map_err(|error| Error::Value { key: "the configuration".into(), expected: error.to_string() })?;
+        .map_err(|error| Error::Value { key: "the configuration".into(), expected: told(&error) })?;
     // What is said nowhere is beside what says the rest.
     if config.assets.store.url.is_none()
         && let Some(folder) = file.and_then(Path::parent)
@@ -50,6 +51,14 @@ fn load_from(file: Option<&Path>, mut variables: Vec<(String, String)>) -> Resul
         config.assets.store.url = Some(folder.join("assets").display().to_string());
     }
     check(config)
+}
+
+/// What a reader says, without the text that it found: one that stands in the wrong place may be a secret.
+fn told(error: &impl std::fmt::Display) -> String {
+    const FOUND: &str = "invalid type: string ";
+    let error = error.to_string();
+    let around = error.split_once(FOUND).and_then(|(before, rest)| Some((before, rest.rsplit_once(", expected ")?.1)));
+    around.map_or(error.clone(), |(before, expected)| format!("{before}invalid type: a text, expected {expected}"))
 }
 
 /// Lays one variable over the values: as text where that is what the key takes, else as the number, flag or list that
@@ -65,7 +74,7 @@ fn overlay(value: Value, name: &str, text: &str) -> Result<Value, Error> {
         *place = candidate;
         match serde_json::from_value::<Config>(laid.clone()) {
             Ok(_) => return Ok(laid),
-            Err(error) => refusal = refusal.or(Some(error.to_string())),
+            Err(error) => refusal = refusal.or_else(|| Some(told(&error))),
         }
     }
     let expected = refusal.unwrap_or_else(|| "a key of martello.yaml, its parts joined by two underscores".into());
@@ -300,6 +309,25 @@ mod tests {
         for (text, variables, named) in cases {
             let error = read(text, variables).expect_err(text).to_string();
             assert!(error.contains(named), "{error}");
+        }
+    }
+
+    /// Neither what is wrong nor what stands beside it may be a secret that is told.
+    #[test]
+    fn no_fault_tells_a_secret() {
+        const SECRET: &str = "do not tell, \", expected ";
+        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+        let secret = serde_json::to_string(SECRET).expect("a text");
+        let cases: [Case; 5] = [
+            ("auth: {hs256: S}\nhttp: {lisen: x}\n", &[], "unknown field `lisen`"),
+            ("auth: {hs256: S}\nauth: {hs256: S}\n", &[], "line 2"),
+            ("assets:\n  signer:\n    keys: S\n", &[], "expected sequence start at line 3"),
+            ("auth: S\n", &[], "expected mapping start at line 1"),
+            ("", &[("MARTELLO__AUTH", SECRET)], "invalid type: a text, expected struct Auth"),
+        ];
+        for (text, variables, expected) in cases {
+            let error = read(&text.replace('S', &secret), variables).expect_err(text).to_string();
+            assert!(error.contains(expected) && !error.contains("do not tell"), "{text}: {error}");
         }
     }
 
