@@ -3,6 +3,7 @@
 
 mod document;
 mod export;
+mod folder;
 mod library;
 mod manifest;
 mod spool;

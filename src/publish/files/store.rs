@@ -1,14 +1,12 @@
 //! Where files are: a folder, or a store of objects. What is written is never written again: a path holds a hash of its
 //! content, or an id that was drawn for it.
 
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::Path as LocalPath;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
@@ -25,6 +23,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use url::Url;
 
+use super::folder;
 use crate::config;
 use crate::telemetry;
 
@@ -33,8 +32,6 @@ const CHUNK_BYTES: usize = 8 << 20;
 /// Chunks under way at once: what an upload holds in memory is this many of them.
 const CHUNKS_MAX: usize = 3;
 
-/// Bytes of a folder's file that are read at once: a range of a megabyte takes one turn of another thread.
-const READ_BYTES: u64 = 1 << 20;
 /// Somebody waits for what is looked up or read: a store that has not answered by then is out. What is written may take
 /// longer, and is tried again up to ten times.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -115,6 +112,8 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
 pub struct Files {
     store: Arc<dyn ObjectStore>,
     base: Path,
+    /// Whether it is a folder of this machine.
+    local: bool,
     /// Signs what others may fetch from the store itself, where it is S3.
     signer: Option<Arc<dyn Signer>>,
 }
@@ -138,18 +137,23 @@ impl Files {
                 let options = config.options.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
                 let opened = object_store::parse_url_opts(&parsed, options).map_err(|error| failed(error.into()))?;
                 let signer = signer(&parsed, config).map_err(|error| failed(error.into()))?;
-                return Ok(Self { store: opened.0.into(), base: opened.1, signer });
+                return Ok(Self { store: opened.0.into(), base: opened.1, local: false, signer });
             }
             Err(_) => Some(LocalPath::new(url).to_owned()),
         };
         let folder = std::path::absolute(folder.unwrap_or_default()).map_err(|error| failed(error.into()))?;
         let base = Path::from_absolute_path(&folder).map_err(|error| failed(error.into()))?;
         // A manifest that is there promises files: both must outlive a loss of power.
-        Ok(Self { store: Arc::new(LocalFileSystem::new().with_fsync(true)), base, signer: None })
+        Ok(Self { store: Arc::new(LocalFileSystem::new().with_fsync(true)), base, local: true, signer: None })
     }
 
     fn at(&self, path: &str) -> Path {
         path.split('/').filter(|part| !part.is_empty()).fold(self.base.clone(), Path::join)
+    }
+
+    /// Where a file is, if it is one of this machine.
+    fn local(&self, path: &str) -> Option<String> {
+        self.local.then(|| format!("/{}", self.at(path)))
     }
 
     /// Keeps a file of that many bytes, unless it is there already: its path says what it holds.
@@ -215,6 +219,9 @@ impl Files {
     /// # Errors
     /// When the store does not answer.
     pub async fn read(&self, path: &str) -> Result<Option<Bytes>, Error> {
+        if let Some(content) = self.local(path).and_then(|path| folder::content(&path)) {
+            return Ok(Some(content));
+        }
         let reading = async {
             match there(self.store.get_opts(&self.at(path), GetOptions::default()).await)? {
                 Some(found) => found.bytes().await.map(Some),
@@ -229,11 +236,14 @@ impl Files {
     /// # Errors
     /// When the store does not answer; what goes wrong later is in the stream.
     pub async fn open_range(&self, path: &str, range: Option<Range<u64>>) -> Result<Option<ByteStream>, Error> {
+        if let Some((file, length)) = self.local(path).and_then(|path| folder::opened(&path)) {
+            return Ok(Some(folder::pieces(file, range.unwrap_or(0..length), path)));
+        }
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let opening = async { there(self.store.get_opts(&self.at(path), options).await) };
         let opened = timely("read", path, opening).await?;
         Ok(opened.map(|found| match found.payload {
-            GetResultPayload::File(file, _) => pieces(file, found.range, path),
+            GetResultPayload::File(file, _) => folder::pieces(file, found.range, path),
             GetResultPayload::Stream(stream) => stream.map_err(failed("read", path)).boxed(),
         }))
     }
@@ -386,29 +396,6 @@ fn signer(url: &Url, config: &config::FileStore) -> Result<Option<Arc<dyn Signer
     Ok(Some(Arc::new(builder.build()?)))
 }
 
-/// Bytes of a file of a folder, in pieces that are larger than the crate's own: each costs a turn of another thread.
-fn pieces(file: std::fs::File, range: Range<u64>, path: &str) -> ByteStream {
-    let path = path.to_owned();
-    let unread = move |source| Error::Read { path: path.clone(), source };
-    let read = |(mut file, range): (std::fs::File, Range<u64>)| async move {
-        let length = range.end.saturating_sub(range.start).min(READ_BYTES);
-        if length == 0 {
-            return Ok(None);
-        }
-        let reading = tokio::task::spawn_blocking(move || {
-            // Into room that is not cleared first.
-            let mut piece = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-            file.seek(SeekFrom::Start(range.start))?;
-            if (&mut file).take(length).read_to_end(&mut piece)? as u64 != length {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-            Ok((Bytes::from(piece), (file, range.start + length..range.end)))
-        });
-        reading.await.map_err(std::io::Error::other)?.map(Some)
-    };
-    stream::try_unfold((file, range), read).map_err(unread).boxed()
-}
-
 fn failed(doing: &'static str, path: &str) -> impl Fn(object_store::Error) -> Error + use<> {
     let path = path.to_owned();
     move |source| Error::Store { doing, path: path.clone(), source }
@@ -423,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_kept_is_read_back_and_is_never_written_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        for url in [format!("{}/new", folder.path().display()), "memory:///some/where".to_owned()] {
+        for url in [format!("{}/a new one, 100%41", folder.path().display()), "memory:///some/where".to_owned()] {
             let files =
                 Files::open(&config::FileStore { url: Some(url.clone()), ..Default::default() }).expect("a store");
             for length in [0, 5, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7] {
