@@ -1,7 +1,8 @@
 //! Runs other programs: the built binary, Python and Node.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::{Backend, repository, variable};
 
@@ -22,6 +23,15 @@ pub fn python(arguments: &[&str]) -> Command {
     // The scripts' folder is the repository's: nothing is left in it.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+/// A program that goes on, and where it is: that stands at the end of a line that it writes, behind some words.
+pub fn started(command: &mut Command, said: &str) -> (Child, String) {
+    let mut running = command.stdout(Stdio::piped()).spawn().expect("a program");
+    let lines = BufReader::new(running.stdout.take().expect("an output")).lines();
+    let mut lines = lines.map(|line| line.expect("a line"));
+    let url = lines.find_map(|line| line.split_once(said).map(|(_, url)| url.to_owned()));
+    (running, url.expect("a program that says where it is"))
 }
 
 /// A statement in the ClickHouse of the tests, as a user who may do everything.

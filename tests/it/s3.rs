@@ -1,6 +1,5 @@
 //! Files in an S3: written in pieces, listed when they are whole, fetched from the bucket itself, and deleted.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use martello::publish::files::{Files, Manifest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::programs::{Ran, python, ran, run};
+use crate::programs::{Ran, python, ran, run, started};
 use crate::publish::{Trial, serves};
 use crate::support::{Backend, Server};
 
@@ -35,10 +34,7 @@ impl S3 {
     fn start() -> Self {
         let key = format!("{KEY_ID}:{KEY}");
         let mut command = python(&["tests/support/s3.py", "--key", &key, "--bucket", BUCKET]);
-        let mut running = command.stdout(Stdio::piped()).spawn().expect("an S3");
-        let mut line = String::new();
-        BufReader::new(running.stdout.take().expect("an output")).read_line(&mut line).expect("a line");
-        let url = line.trim_end().strip_prefix("S3 on ").expect("an S3 that answers").to_owned();
+        let (running, url) = started(&mut command, "S3 on ");
         Self { running, url }
     }
 
