@@ -24,6 +24,7 @@ pub mod ops;
 pub mod plan;
 pub mod publish;
 pub mod query;
+pub mod random;
 pub mod redis;
 pub mod rest;
 pub mod source;

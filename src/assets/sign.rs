@@ -15,6 +15,7 @@ use rsa::{Pkcs1v15Sign, RsaPrivateKey};
 
 use crate::config;
 use crate::config::SignerKind;
+use crate::random;
 
 /// What stands before a SHA-1 that is signed by PKCS #1 1.5 (RFC 8017, 9.2).
 const SHA1_PREFIX: [u8; 15] =
@@ -78,7 +79,7 @@ impl Signer {
     pub fn open(config: &config::Signer) -> Result<Self, Error> {
         let keys = || config.keys.iter().map(config::Secret::expose);
         Ok(Self(match config.kind {
-            SignerKind::Hmac if config.keys.is_empty() => Kind::Hmac(vec![Key::new(&random())]),
+            SignerKind::Hmac if config.keys.is_empty() => Kind::Hmac(vec![Key::new(&random::bytes::<32>())]),
             SignerKind::Hmac => Kind::Hmac(keys().map(|key| Key::new(key.as_bytes())).collect()),
             SignerKind::SecureLink => Kind::SecureLink(keys().map(str::to_owned).collect()),
             SignerKind::Cloudfront => {
@@ -180,12 +181,6 @@ fn values<'q, const N: usize>(query: &'q str, names: [&str; N]) -> Option<[&'q s
         values[place] = value?;
     }
     Some(values)
-}
-
-fn random() -> [u8; 32] {
-    let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).expect("the kernel gives random bytes: without them no key can be made");
-    secret
 }
 
 #[cfg(test)]

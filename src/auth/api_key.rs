@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 
 use super::keys::{Believed, Keys};
 use super::{Claims, Reason};
 use crate::config::Secret;
+use crate::random;
 use crate::store::{ApiKey, Epoch, Pointer, Store};
 use crate::telemetry;
 
@@ -48,7 +48,7 @@ pub struct Drawn {
 /// Draws a new key.
 #[must_use]
 pub fn draw() -> Drawn {
-    let (id, secret) = (random::<ID_BYTES>(), random::<SECRET_BYTES>());
+    let (id, secret) = (random::bytes::<ID_BYTES>(), random::bytes::<SECRET_BYTES>());
     let id = hex(&id);
     let open = format!("{PREFIX}{id}_{}", hex(&secret));
     let text = format!("{open}{}", checksum(&open));
@@ -76,12 +76,6 @@ fn hash(secret: &[u8; SECRET_BYTES]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, secret).as_ref());
     hash
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the kernel gives random bytes: without them no key can be made");
-    bytes
 }
 
 fn hex(bytes: &[u8]) -> String {

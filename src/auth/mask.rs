@@ -1,9 +1,9 @@
 //! What is shown of a column whose values are not: a mask keeps its column's type, so that no client breaks on it.
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 
 use crate::catalog::{Bucket, Type};
+use crate::random;
 
 /// Bytes of a keyed hash that are shown: 128 bits, which no two values share by chance.
 const HASH_BYTES: usize = 16;
@@ -78,9 +78,7 @@ impl MaskKey {
     /// A key that ends with the process: for a matrix that is only looked at.
     #[must_use]
     pub fn random() -> Self {
-        let mut secret = [0; 32];
-        SystemRandom::new().fill(&mut secret).expect("the kernel gives random bytes: without them no key can be made");
-        Self::new(&secret)
+        Self::new(&random::bytes::<32>())
     }
 
     /// What tells this key from others, and nothing of it: answers under different keys are different answers.

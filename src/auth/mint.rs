@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
 use super::{Claims, Reason, Role};
+use crate::random;
 
 /// The `kid` of tokens that the shared secret signs.
 pub(super) const KEY_ID: &str = "hs256";
@@ -59,10 +59,8 @@ impl Minter {
 }
 
 fn token_id() -> String {
-    let mut bytes = [0; 16];
-    // Uniqueness is all that `jti` owes; a system without randomness could not have made a key either.
-    SystemRandom::new().fill(&mut bytes).expect("the kernel gives random bytes: without them no key can be made");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    // Uniqueness is all that `jti` owes.
+    random::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a token says, **without believing it**: header and claims, for people who look for a fault.

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 
 use super::load::progress;
 use super::say;
@@ -16,6 +15,7 @@ use crate::app::{self, House};
 use crate::auth::Claims;
 use crate::config::{self, Config, LogFormat, Source};
 use crate::publish::{Input, Mode};
+use crate::random;
 use crate::telemetry;
 
 /// Long enough for a day of trying.
@@ -171,9 +171,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn secret() -> String {
-    let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).expect("the kernel gives random bytes: without them no key can be made");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    random::bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Loads every dataset into a new store, which takes the old one's place only when it is whole.

@@ -1,10 +1,11 @@
 //! Keyset pages: a cursor is the last row's sort key, authenticated. There is no offset, since row 1,000,000 would cost
 //! a million rows.
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::random;
 
 /// 128 bits of the HMAC: forging one takes 2^127 requests on average.
 const TAG_BYTES: usize = 16;
@@ -51,9 +52,7 @@ impl CursorKey {
     /// A key that ends with the process.
     #[must_use]
     pub fn random() -> Self {
-        let mut secret = [0; 32];
-        SystemRandom::new().fill(&mut secret).expect("the kernel gives random bytes: without them no key can be made");
-        Self::new(&secret)
+        Self::new(&random::bytes::<32>())
     }
 
     /// What tells this key from others, and nothing of it: answers with cursors of different keys are different answers.

@@ -7,7 +7,7 @@ use crate::support::repository;
 
 /// Floors from the ground up; neighbors are strangers. ARCHITECTURE.md shows the same list.
 const FLOORS: [&[&str]; 10] = [
-    &["bounded", "clock", "config", "encode", "name", "telemetry"],
+    &["bounded", "clock", "config", "encode", "name", "random", "telemetry"],
     &["catalog", "redis", "store"],
     &["audit", "auth", "cache", "limit", "query"],
     &["plan"],
