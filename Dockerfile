@@ -19,17 +19,21 @@ COPY migrations/control migrations/control
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked --bin martello \
-    && cp target/release/martello /martello
+    && cp target/release/martello /martello \
+    && mkdir -p /files/assets /files/spool
 
 # glibc, certificates of authorities, and time zones; no shell and no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 # By number: an orchestrator that must not run root cannot tell from a name.
 USER 65532:65532
-# `catalog` and `demo/data` are looked up from here. Mount your own contracts over /srv/martello/catalog.
+# `catalog`, `migrations` and `demo/data` are looked up from here. Mount your own contracts over /srv/martello/catalog.
 WORKDIR /srv/martello
 COPY --from=build /martello /usr/local/bin/martello
 COPY catalog catalog
+COPY migrations migrations
 COPY demo/data demo/data
+# A volume that is mounted here is made with these folders and their owner.
+COPY --from=build --chown=65532:65532 /files files
 
 # Loopback, the default, ends at the container's edge. Nothing is written to the root file system, so it can be mounted
 # read-only; `martello demo` and a SQLite source want a writable folder, such as a tmpfs at /tmp.

@@ -16,6 +16,7 @@ mod clickhouse_schema;
 mod clickhouse_versioned;
 mod clouds;
 mod commands;
+mod compose;
 mod conformance;
 mod credentials;
 mod demo;
