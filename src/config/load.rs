@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::{Assets, Audit, AuditTo, Auth, Config, Error, Signer, SignerKind};
 
@@ -249,6 +250,19 @@ fn check(mut config: Config) -> Result<Config, Error> {
     if config.http.connections_max == 0 {
         return refuse("http.connections_max", "expected at least 1");
     }
+    let assets = &config.assets;
+    for (key, url) in [
+        ("auth.jwks.url", config.auth.jwks.as_ref().and_then(|jwks| jwks.url.as_ref())),
+        ("assets.store.url", assets.store.url.as_ref()),
+        ("assets.public_url", assets.public_url.as_ref()),
+        ("http.public_url", config.http.public_url.as_ref()),
+    ] {
+        // These are told in logs, documents and links.
+        let told = url.and_then(|url| Url::parse(url).ok());
+        if told.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            return refuse(key, "expected a URL without a user and a password");
+        }
+    }
     Ok(config)
 }
 
@@ -318,12 +332,15 @@ mod tests {
         const SECRET: &str = "do not tell, \", expected ";
         type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
         let secret = serde_json::to_string(SECRET).expect("a text");
-        let cases: [Case; 5] = [
+        let cases: [Case; 8] = [
             ("auth: {hs256: S}\nhttp: {lisen: x}\n", &[], "unknown field `lisen`"),
             ("auth: {hs256: S}\nauth: {hs256: S}\n", &[], "line 2"),
             ("assets:\n  signer:\n    keys: S\n", &[], "expected sequence start at line 3"),
             ("auth: S\n", &[], "expected mapping start at line 1"),
             ("", &[("MARTELLO__AUTH", SECRET)], "invalid type: a text, expected struct Auth"),
+            ("auth: {jwks: {url: 'https://u:do not tell@keys.example/'}}", &[], "auth.jwks.url"),
+            ("assets: {store: {url: 's3://do not tell@bucket'}}", &[], "assets.store.url"),
+            ("http: {public_url: 'https://u:do not tell@data.example'}", &[], "http.public_url"),
         ];
         for (text, variables, expected) in cases {
             let error = read(&text.replace('S', &secret), variables).expect_err(text).to_string();
