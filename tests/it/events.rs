@@ -89,6 +89,15 @@ async fn only_who_may_know_of_a_dataset_hears_of_it_and_only_so_many_at_once() {
         let answer = server.get_with("reader", target, headers).await;
         (answer.status, answer.problem())
     };
+    let document = crate::openapi::committed();
+    let operation = &document["paths"][EVENTS]["get"];
+    let listed = |status: u16| operation["responses"].get(status.to_string()).is_some();
+    let named = |place: &str, name: &str| {
+        let mut parameters = operation["parameters"].as_array().expect("parameters").iter();
+        parameters.any(|it| it["in"] == place && it["name"].as_str().is_some_and(|it| it.eq_ignore_ascii_case(name)))
+    };
+    assert!(named("query", "dataset") && named("header", "last-event-id"), "{operation}");
+    assert!(operation["responses"]["200"]["content"].get("text/event-stream").is_some(), "{operation}");
     for (target, headers, expected) in [
         ("/v1/events?dataset=other", vec![], (404, "not-found")),
         ("/v1/events?name=trial", vec![], (400, "unknown-parameter")),
@@ -96,7 +105,9 @@ async fn only_who_may_know_of_a_dataset_hears_of_it_and_only_so_many_at_once() {
     ] {
         let (status, kind) = problem(target, &headers).await;
         assert_eq!((status, kind.as_str()), expected, "{target}");
+        assert!(listed(status), "{status}");
     }
+    assert!(listed(401) && listed(503));
     let anonymous = server.send(server.request(reqwest::Method::GET, EVENTS)).await;
     assert_eq!(anonymous.status, 401);
     let listening = Listening::to(&server, EVENTS, None).await;

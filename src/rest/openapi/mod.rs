@@ -69,6 +69,7 @@ pub fn document(catalog: &Catalog, role: &Role, public_url: Option<&str>) -> Ope
         .path("/v1/exports", PathItem::new(HttpMethod::Post, files::create_export()))
         .path("/v1/exports/{id}", PathItem::new(HttpMethod::Get, files::get_export()))
         .path("/v1/exports/{id}", PathItem::new(HttpMethod::Delete, files::cancel_export()))
+        .path("/v1/events", PathItem::new(HttpMethod::Get, operations::listen_to_publishes()))
         .path("/v1/me", PathItem::new(HttpMethod::Get, operations::get_me()))
         .path("/v1/usage", PathItem::new(HttpMethod::Get, operations::get_usage()));
     let mut tags = vec![

@@ -48,6 +48,30 @@ pub(super) fn list_versions() -> OperationBuilder {
     problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
 }
 
+pub(super) fn listen_to_publishes() -> OperationBuilder {
+    let last = ParameterBuilder::new()
+        .name("Last-Event-ID")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The id of the last event that you have heard: what was published since comes first."))
+        .schema(Some(text()));
+    let events = ContentBuilder::new().schema(Some(RefOr::<Schema>::from(text()))).build();
+    let operation = OperationBuilder::new()
+        .operation_id(Some("listenToPublishes"))
+        .tag("datasets")
+        .summary(Some("Tells of publishes as they happen"))
+        .description(Some(
+            "Server-sent events without an end; a comment now and then shows that the connection lives. Of each version \
+             there is one event, `dataset_published`, whose data is what `…/versions` tells of it, with its `dataset` \
+             before that. It ends with your token, and when the server stops: come again with the last id, to any \
+             instance.",
+        ))
+        .parameter(list_of("dataset", "Of these datasets alone.", named("DatasetName")))
+        .parameter(last)
+        .response("200", bare_answer("The events.").content("text/event-stream", events));
+    problems::with(operation, problems::ANY.into_iter().chain([StatusCode::NOT_FOUND]))
+}
+
 pub(super) fn get_me() -> OperationBuilder {
     let operation = OperationBuilder::new()
         .operation_id(Some("getMe"))
