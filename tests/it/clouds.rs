@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::programs::{node, python, ran, run, started};
 use crate::publish::{Trial, serves};
-use crate::s3::{PIECE_BYTES, config, export, large, link, listed, only, sha256};
+use crate::s3::{PIECE_BYTES, config, export, large, link, listed, once_of_sixteen, only, sha256};
 use crate::support::{Server, variable};
 use crate::tokens::key_file;
 
@@ -185,11 +185,5 @@ async fn are_kept_once(cloud: Cloud, name: &str) {
         kept.expect("a file that is kept");
     }
     assert_eq!(files.size("large").await.expect("an answer"), Some(20 << 20));
-    let puts = (0..16).map(|turn| {
-        let files = files.clone();
-        async move { files.put("once", turn.to_string().into()).await.expect("an answer").then_some(turn) }
-    });
-    let won: Vec<i32> = futures_util::future::join_all(puts).await.into_iter().flatten().collect();
-    let [won] = won[..] else { panic!("{won:?} have written") };
-    assert_eq!(files.read("once").await.expect("an answer").expect("a file"), won.to_string());
+    once_of_sixteen(&files).await;
 }

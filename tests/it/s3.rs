@@ -342,6 +342,11 @@ async fn of_two_who_write_the_same_into_s3_one_writes() {
     let files = Files::open(&s3.store("twice")).expect("a store");
     let edition = ids[0]["edition"].as_str().expect("a version");
     assert_eq!(listed(&files, edition).await.len(), 1);
+    once_of_sixteen(&files).await;
+}
+
+/// Of all who write one path at once, one does, and what it wrote is there.
+pub async fn once_of_sixteen(files: &Files) {
     let puts = (0..16).map(|turn| {
         let files = files.clone();
         async move { files.put("once", turn.to_string().into()).await.expect("an answer").then_some(turn) }
