@@ -2,16 +2,17 @@
 //! for is left to another thread, whose turn costs more than copying the bytes does.
 
 use std::fs::File;
-use std::io::{Error as IoError, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::{Error as IoError, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use super::room::Room;
 use super::store::{ByteStream, Error};
 
-/// Bytes that are read at once: fewer cost more turns of the socket, or of another thread, than their room saves.
-const READ_BYTES: u64 = 1 << 20;
+/// A file of so many bytes is small.
+const SMALL_BYTES: u64 = 1 << 20;
 
 /// A file that was opened without waiting for a disk; `None` where that cannot be, as for one that is not there.
 pub(super) fn opened(path: &str) -> Option<(File, u64)> {
@@ -20,10 +21,12 @@ pub(super) fn opened(path: &str) -> Option<(File, u64)> {
     Some((file, length))
 }
 
-/// The whole of a small file; `None` where a disk would have to be waited for.
+/// The whole of a small file; `None` where it must be waited for.
 pub(super) fn content(path: &str) -> Option<Bytes> {
-    let (file, length) = opened(path).filter(|(_, length)| *length <= READ_BYTES)?;
-    at_once::read(&file, 0, length).filter(|content| content.len() as u64 == length)
+    let (file, length) = opened(path).filter(|(_, length)| *length <= SMALL_BYTES)?;
+    let mut room = Room::of(length);
+    let read = at_once::read(&file, 0, room.bytes())?;
+    (read as u64 == length).then(|| room.filled(read))
 }
 
 /// A part of a file, in pieces.
@@ -34,11 +37,11 @@ pub(super) fn pieces(file: File, range: Range<u64>, path: &str) -> ByteStream {
         if range.is_empty() {
             return Ok(None);
         }
-        let length = (range.end - range.start).min(READ_BYTES);
-        let (piece, file) = match at_once::read(&file, range.start, length) {
-            Some(piece) => (piece, file),
+        let mut room = Room::of(range.end - range.start);
+        let (piece, file) = match at_once::read(&file, range.start, room.bytes()) {
+            Some(read) => (room.filled(read), file),
             None => {
-                let reading = move || waited_for(file, range.start, length);
+                let reading = move || waited_for(file, range.start, room);
                 tokio::task::spawn_blocking(reading).await.map_err(IoError::other)??
             }
         };
@@ -48,14 +51,10 @@ pub(super) fn pieces(file: File, range: Range<u64>, path: &str) -> ByteStream {
     stream::try_unfold((file, range), read).map_err(unread).boxed()
 }
 
-fn waited_for(mut file: File, start: u64, length: u64) -> std::io::Result<(Bytes, File)> {
-    // Into room that is not cleared first.
-    let mut piece = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+fn waited_for(mut file: File, start: u64, mut room: Room) -> std::io::Result<(Bytes, File)> {
     file.seek(SeekFrom::Start(start))?;
-    if (&mut file).take(length).read_to_end(&mut piece)? as u64 != length {
-        return Err(ErrorKind::UnexpectedEof.into());
-    }
-    Ok((piece.into(), file))
+    file.read_exact(room.bytes())?;
+    Ok((room.filled(usize::MAX), file))
 }
 
 /// What Linux does without waiting, on file systems that can tell; everything else is waited for.
@@ -63,38 +62,9 @@ fn waited_for(mut file: File, start: u64, length: u64) -> std::io::Result<(Bytes
 mod at_once {
     use std::fs::File;
     use std::io::IoSliceMut;
-    use std::sync::{Mutex, PoisonError};
 
-    use bytes::Bytes;
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
     use rustix::io::{ReadWriteFlags, preadv2};
-
-    const ROOM_BYTES: usize = super::READ_BYTES as usize;
-    /// Rooms that wait for their next piece, at most.
-    const ROOMS_MAX: usize = 8;
-    /// Rooms whose bytes are sent: the next piece goes into one that is not cleared, and that the core still knows.
-    static ROOMS: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
-
-    /// Bytes in a room, which is free again when nobody has them any more.
-    struct Piece {
-        room: Box<[u8]>,
-        length: usize,
-    }
-
-    impl AsRef<[u8]> for Piece {
-        fn as_ref(&self) -> &[u8] {
-            &self.room[..self.length]
-        }
-    }
-
-    impl Drop for Piece {
-        fn drop(&mut self) {
-            let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
-            if rooms.len() < ROOMS_MAX {
-                rooms.push(std::mem::take(&mut self.room));
-            }
-        }
-    }
 
     /// `RESOLVE_CACHED`: only where every name of the path is in memory.
     pub(super) fn open(path: &str) -> Option<File> {
@@ -102,24 +72,9 @@ mod at_once {
         openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok().map(File::from)
     }
 
-    /// `RWF_NOWAIT`: as many bytes of those as are in memory, and as a room holds.
-    pub(super) fn read(file: &File, start: u64, length: u64) -> Option<Bytes> {
-        let length = usize::try_from(length).ok()?.min(ROOM_BYTES);
-        // Few bytes that somebody is slow to take must not hold a room.
-        if length < ROOM_BYTES / 2 {
-            let mut piece = vec![0; length];
-            let read = read_into(&mut piece, file, start)?;
-            piece.truncate(read);
-            return Some(piece.into());
-        }
-        let room = ROOMS.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut piece = Piece { room: room.unwrap_or_else(|| vec![0; ROOM_BYTES].into()), length: 0 };
-        piece.length = read_into(&mut piece.room[..length], file, start)?;
-        Some(Bytes::from_owner(piece))
-    }
-
-    fn read_into(piece: &mut [u8], file: &File, start: u64) -> Option<usize> {
-        let read = preadv2(file, &mut [IoSliceMut::new(piece)], start, ReadWriteFlags::NOWAIT);
+    /// `RWF_NOWAIT`: how many bytes were in memory, up to the first that was not.
+    pub(super) fn read(file: &File, start: u64, into: &mut [u8]) -> Option<usize> {
+        let read = preadv2(file, &mut [IoSliceMut::new(into)], start, ReadWriteFlags::NOWAIT);
         read.ok().filter(|read| *read > 0)
     }
 }
@@ -130,7 +85,7 @@ mod at_once {
         None
     }
 
-    pub(super) fn read(_: &std::fs::File, _: u64, _: u64) -> Option<bytes::Bytes> {
+    pub(super) fn read(_: &std::fs::File, _: u64, _: &mut [u8]) -> Option<usize> {
         None
     }
 }
@@ -150,18 +105,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_in_memory_and_what_is_on_the_disk_are_the_same() {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
-        let length = 2 * READ_BYTES + 4097;
+        let length = 2 * SMALL_BYTES + 4097;
         let content: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap_or_default()).collect();
         file.write_all(&content).expect("written");
         file.as_file().sync_all().expect("on the disk");
-        for range in [0..length, 0..1, 4095..READ_BYTES + 1, length - 1..length, 5..5] {
+        for range in [0..length, 0..1, 4095..SMALL_BYTES + 1, length - 1..length, 5..5] {
             let expected = &content[usize::try_from(range.start).expect("small")..][..range.clone().count()];
             assert!(read(file.as_file(), range.clone()).await.expect("bytes") == expected, "{range:?} in memory");
             #[cfg(target_os = "linux")]
             {
                 use rustix::fs::{Advice, fadvise};
                 // The middle page alone is dropped, then all of them.
-                for (start, length) in [(READ_BYTES, std::num::NonZero::new(4096)), (0, None)] {
+                for (start, length) in [(SMALL_BYTES, std::num::NonZero::new(4096)), (0, None)] {
                     fadvise(file.as_file(), start, length, Advice::DontNeed).expect("advice that is taken");
                     assert!(read(file.as_file(), range.clone()).await.expect("bytes") == expected, "{range:?} on disk");
                 }
@@ -183,7 +138,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name).display().to_string();
         assert!(opened(&path("")).is_none() && content(&path("")).is_none());
         assert!(opened(&path("none")).is_none() && content(&path("none")).is_none());
-        let large = usize::try_from(READ_BYTES + 1).expect("small");
+        let large = usize::try_from(SMALL_BYTES + 1).expect("small");
         std::fs::write(path("large"), vec![0; large]).expect("written");
         assert!(content(&path("large")).is_none());
         std::fs::write(path("empty"), "").expect("written");

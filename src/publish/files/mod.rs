@@ -6,6 +6,7 @@ mod export;
 mod folder;
 mod library;
 mod manifest;
+mod room;
 mod spool;
 mod store;
 
