@@ -182,9 +182,12 @@ impl Files {
         match (begun.0.take(), sent) {
             (Some(upload), Ok(())) => match upload.finish().await {
                 Ok(_) => Ok(()),
-                // Azure drops the chunks of all others once one of those that write the same file is done.
-                Err(_) if self.holds(path, bytes).await? => Ok(()),
-                Err(source) => Err(failed("write", path)(source)),
+                // Azure drops the chunks of all others once one of those that write the same file is done. Where that
+                // cannot be looked up either, the first fault is the one to tell.
+                Err(source) => match self.holds(path, bytes).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) | Err(_) => Err(failed("write", path)(source)),
+                },
             },
             (Some(upload), Err(error)) => {
                 // What goes wrong on the way out adds nothing to why.
