@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::assets::{Library, export};
-use crate::programs::{python, ran, run};
+use crate::programs::{free_port, python, ran, run};
 use crate::publish::serves;
 use crate::support::{Answer, repository, variable};
 
@@ -26,7 +26,7 @@ struct Nginx {
 impl Nginx {
     /// Where one will be: whoever hands out links must know before.
     fn reserved() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         Self { folder: tempfile::tempdir().expect("a folder"), url: format!("http://127.0.0.1:{port}"), running: None }
     }
 

@@ -1,7 +1,6 @@
 //! Files in Azure and in Google Cloud Storage: as in an S3, but that neither signs links.
 
 use std::path::Path;
-use std::process::Child;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +9,7 @@ use martello::publish::files::Files;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::programs::{node, python, ran, run, started};
+use crate::programs::{Running, node, python, ran, run, started};
 use crate::publish::{Trial, serves};
 use crate::s3::{PIECE_BYTES, config, export, large, link, listed, once_of_sixteen, only, sha256};
 use crate::support::{Server, variable};
@@ -22,7 +21,7 @@ const EMAIL: &str = "files@martello.example";
 
 /// A private store of objects with one container, which ends with it.
 struct Cloud {
-    running: Child,
+    _running: Running,
     scheme: &'static str,
     options: Vec<(&'static str, String)>,
 }
@@ -43,7 +42,7 @@ impl Cloud {
             ("endpoint", endpoint),
             ("allow_http", "true".to_owned()),
         ];
-        let cloud = Self { running, scheme: "az", options };
+        let cloud = Self { _running: running, scheme: "az", options };
         run(python(&["tests/support/azure.py", &url, &account, CONTAINER])).well();
         cloud
     }
@@ -55,7 +54,7 @@ impl Cloud {
         let (running, url) = started(&mut python(&service), "Google Cloud Storage on ");
         let options =
             vec![("service_account_key", service_account()), ("base_url", url), ("allow_http", "true".to_owned())];
-        Self { running, scheme: "gs", options }
+        Self { _running: running, scheme: "gs", options }
     }
 
     fn url(&self, folder: &str) -> String {
@@ -69,14 +68,6 @@ impl Cloud {
 
     fn configure(&self, trial: &Trial, folder: &str) {
         crate::s3::configure(trial, &self.url(folder), &self.options, "");
-    }
-}
-
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        // Nothing of it is to be kept; where it has ended already, that is what is wanted.
-        let _ = self.running.kill();
-        let _ = self.running.wait();
     }
 }
 

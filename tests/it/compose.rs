@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -12,19 +12,8 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::postgres::Postgres;
-use crate::programs::{martello, run};
+use crate::programs::{Running, free_port, martello, run};
 use crate::support::{repository, variable};
-
-/// A program that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Nothing of it is to be kept; where it has ended already, that is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The services, and where on this machine the names are that they use.
 struct Compose {
@@ -66,10 +55,6 @@ impl Compose {
         command.envs(self.environment(service));
         command
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 
 /// The database, as its image makes one: by the scripts that are mounted for it, in the name of the owner.
@@ -126,10 +111,16 @@ async fn the_services_of_compose_work_together() {
     for name in ["assets", "spool"] {
         std::fs::create_dir(folder.path().join(name)).expect("a folder, as the image has it");
     }
-    let redis = compose.texts("redis", "command");
-    let mut redis_server = Command::new(&redis[0]);
-    redis_server.args(&redis[1..]).args(["--bind", "127.0.0.1", "--port", &redis_port.to_string()]);
-    let _redis = Running(redis_server.stdout(Stdio::null()).spawn().expect("a Redis"));
+    // Where the image works, and what a volume keeps of it.
+    let kept = tempfile::tempdir().expect("a folder");
+    assert_eq!(compose.texts("redis", "volumes"), ["redis:/data"]);
+    let redis = || {
+        let command = compose.texts("redis", "command");
+        let mut server = Command::new(&command[0]);
+        server.args(&command[1..]).args(["--bind", "127.0.0.1", "--port", &redis_port.to_string()]);
+        Running(server.current_dir(kept.path()).stdout(Stdio::null()).spawn().expect("a Redis"))
+    };
+    let redis_server = redis();
 
     // A second `up` finds everything done.
     for service in ["migrate", "control", "migrate", "control"] {
@@ -156,9 +147,12 @@ async fn the_services_of_compose_work_together() {
     let rows = json_of(get("/v1/datasets/price_daily/rows?symbol=AAPL&limit=2"), StatusCode::OK).await;
     assert_eq!((&rows["page"]["count"], &rows["meta"]["version"]), (&json!(2), &json!(1)), "{rows}");
     // Redis counts, and has an answer for others to find.
-    let mut cli = Command::new("redis-cli");
-    cli.args(["-p", &redis_port.to_string(), "--raw", "dbsize"]);
-    assert_ne!(run(cli).well().trim(), "0");
+    let redis_cli = |arguments: &[&str]| {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &redis_port.to_string(), "--raw"]).args(arguments);
+        run(cli).well().trim().to_owned()
+    };
+    assert_ne!(redis_cli(&["dbsize"]), "0");
     // The control store has the export, and the folder its file.
     let ask = client.post(format!("http://{address}/v1/exports")).bearer_auth(&token);
     let asked = ask.json(&json!({"dataset": "company_profile", "format": "csv"}));
@@ -176,7 +170,18 @@ async fn the_services_of_compose_work_together() {
     let told = tokio::time::timeout(Duration::from_secs(60), done).await.expect("an end");
     assert_eq!(told["state"], "done", "{told}");
     assert!(folder.path().join("assets/company_profile").is_dir());
+    // What is revoked outlives a Redis that is killed, and is not what makes room for answers.
+    run(compose.command("martello", &["token", "revoke", "--subject", "somebody"])).well();
+    assert!(!redis_cli(&["config", "get", "maxmemory-policy"]).contains("allkeys"));
     let ended = Command::new("kill").arg(server.0.id().to_string()).status().expect("kill");
     assert!(ended.success() && server.0.wait().expect("an end").success());
     assert_eq!(log.join().expect("a log"), Vec::<Value>::new());
+    drop(redis_server);
+    let _redis = redis();
+    let again = async {
+        while !run(compose.command("martello", &["token", "revoked"])).out.contains("somebody") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("what was revoked");
 }

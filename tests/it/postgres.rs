@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use sqlx::Executor as _;
 use sqlx::postgres::PgPool;
 
+use crate::programs::free_port;
 use crate::support::{repository, variable};
 
 /// A private server; stopped and removed when dropped.
@@ -19,7 +20,7 @@ impl Postgres {
     /// A server with an empty database `marts`.
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("martello-pg-").tempdir().expect("a folder");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         let server = Self { folder, bin: variable("MARTELLO_TEST_PG_BIN").into(), port };
         if is_root() {
             run(Command::new("chown").arg("postgres:").arg(server.folder.path()));

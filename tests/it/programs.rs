@@ -25,10 +25,26 @@ pub fn python(arguments: &[&str]) -> Command {
     command
 }
 
+/// A program that goes on until its test ends.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing of it is to be kept; where it has ended already, that is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that is free now, for a program that must be told one.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
 /// A program that goes on, and where it is: that stands at the end of a line that it writes, behind some words.
-pub fn started(command: &mut Command, said: &str) -> (Child, String) {
-    let mut running = command.stdout(Stdio::piped()).spawn().expect("a program");
-    let lines = BufReader::new(running.stdout.take().expect("an output")).lines();
+pub fn started(command: &mut Command, said: &str) -> (Running, String) {
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("a program"));
+    let lines = BufReader::new(running.0.stdout.take().expect("an output")).lines();
     let mut lines = lines.map(|line| line.expect("a line"));
     let url = lines.find_map(|line| line.split_once(said).map(|(_, url)| url.to_owned()));
     (running, url.expect("a program that says where it is"))

@@ -1,6 +1,6 @@
 //! Files in an S3: written in pieces, listed when they are whole, fetched from the bucket itself, and deleted.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -9,7 +9,7 @@ use martello::publish::files::{Files, Manifest};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::programs::{Ran, python, ran, run, started};
+use crate::programs::{Ran, Running, python, ran, run, started};
 use crate::publish::{Trial, serves};
 use crate::support::{Backend, Server};
 
@@ -26,7 +26,7 @@ pub const PIECE_BYTES: u64 = 8 << 20;
 
 /// A private S3, which ends with it.
 struct S3 {
-    running: Child,
+    _running: Running,
     url: String,
 }
 
@@ -35,7 +35,7 @@ impl S3 {
         let key = format!("{KEY_ID}:{KEY}");
         let mut command = python(&["tests/support/s3.py", "--key", &key, "--bucket", BUCKET]);
         let (running, url) = started(&mut command, "S3 on ");
-        Self { running, url }
+        Self { _running: running, url }
     }
 
     /// What a store in a folder of the bucket is called.
@@ -61,14 +61,6 @@ impl S3 {
 
     fn configure_with(&self, trial: &Trial, folder: &str, key: &str, more: &str) {
         configure(trial, &format!("s3://{BUCKET}/{folder}"), &self.options(key), more);
-    }
-}
-
-impl Drop for S3 {
-    fn drop(&mut self) {
-        // Nothing of it is to be kept; where it has ended already, that is what is wanted.
-        let _ = self.running.kill();
-        let _ = self.running.wait();
     }
 }
 
